@@ -1,0 +1,1 @@
+"""Data sets: labelled images with an id each, from folders, arrays and well-known sets."""

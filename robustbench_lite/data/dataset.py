@@ -1,0 +1,143 @@
+"""The data set as the rest of the package sees it: labelled images, read one at a time, each with an id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from robustbench_lite.errors import InputError
+
+Pixels = npt.NDArray[np.float32]
+
+
+class DamagedImageError(InputError):
+    """An image that cannot be read. It is reported by name and left out."""
+
+
+class Skipped(NamedTuple):
+    """An image that was left out, and why."""
+
+    file: str
+    reason: str
+
+
+class Batch(NamedTuple):
+    """Images (N, C, H, W) float32 in [0, 1], labels (N,) int64, and one id, file name and group per image."""
+
+    images: Tensor
+    labels: Tensor
+    sample_ids: tuple[str, ...]
+    files: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images.
+
+    Args:
+        spec: what the data were asked for as, for example ``folder:parts``.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        class_names: one name per class, in label order.
+        labels: (N,) int64.
+        files: one name per image, for people: a file's path below the folder, or an index.
+        sample_ids: one id per image, a hash of its content and label.
+        read: the i-th image, (C, H, W) float32 in [0, 1]; raises DamagedImageError.
+        groups: one group per image (pictures of the same part, day or camera), or None.
+        skipped: images that were already found damaged.
+        eps: the usual attack budget per norm for these images, on the [0, 1] scale.
+    """
+
+    spec: str
+    split: str
+    class_names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    files: tuple[str, ...]
+    sample_ids: tuple[str, ...]
+    read: Callable[[int], Pixels]
+    eps: dict[str, float]
+    groups: tuple[str, ...] | None = None
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the first image that can be read."""
+        for i in range(len(self)):
+            try:
+                channels, height, width = self.read(i).shape
+            except DamagedImageError:
+                continue
+            return channels, height, width
+        raise InputError(f"{self.spec} holds no image that can be read.", "Check the files.")
+
+    @property
+    def manifest_hash(self) -> str:
+        """SHA-256 of all sample ids, whatever their order."""
+        return hashlib.sha256("\n".join(sorted(self.sample_ids)).encode()).hexdigest()
+
+    def select(self, indices: Sequence[int]) -> Dataset:
+        """Some of the samples, in the given order."""
+        read, chosen = self.read, list(indices)
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            files=tuple(self.files[i] for i in chosen),
+            sample_ids=tuple(self.sample_ids[i] for i in chosen),
+            groups=self.groups and tuple(self.groups[i] for i in chosen),
+            read=lambda i: read(chosen[i]),
+        )
+
+    def batches(self, batch_size: int, workers: int = 2) -> Iterator[Batch]:
+        """All images in order, decoded in threads one batch ahead; damaged ones are left out and named."""
+        starts = range(0, len(self), batch_size)
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            chunks = (range(start, min(start + batch_size, len(self))) for start in starts)
+            ahead = [(chunk, pool.map(self._try_read, chunk)) for chunk in islice(chunks, 2)]
+            try:
+                while ahead:
+                    chunk, pixels = ahead.pop(0)
+                    ahead += [(c, pool.map(self._try_read, c)) for c in islice(chunks, 1)]
+                    yield self._batch(chunk, list(pixels))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _try_read(self, i: int) -> Pixels | DamagedImageError:
+        try:
+            return self.read(i)
+        except DamagedImageError as error:
+            return error
+
+    def _batch(self, chunk: Sequence[int], pixels: list[Pixels | DamagedImageError]) -> Batch:
+        kept = [(i, p) for i, p in zip(chunk, pixels, strict=True) if not isinstance(p, DamagedImageError)]
+        shapes = {p.shape for _, p in kept}
+        if len(shapes) > 1:
+            raise InputError(
+                f"the images of {self.spec} differ in shape: {' and '.join(map(str, sorted(shapes)[:2]))}.",
+                "Give --input-size (and --channels) to bring them to one.",
+            )
+        indices = [i for i, _ in kept]
+        return Batch(
+            images=torch.from_numpy(np.stack([p for _, p in kept])) if kept else torch.empty(0),
+            labels=torch.from_numpy(self.labels[indices]),
+            sample_ids=tuple(self.sample_ids[i] for i in indices),
+            files=tuple(self.files[i] for i in indices),
+            groups=self.groups and tuple(self.groups[i] for i in indices),
+            skipped=tuple(
+                Skipped(self.files[i], str(p))
+                for i, p in zip(chunk, pixels, strict=True)
+                if isinstance(p, DamagedImageError)
+            ),
+        )

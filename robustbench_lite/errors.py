@@ -1,0 +1,59 @@
+"""The error tree. An error names what is wrong, why, and what to do next; the command line adds nothing to it.
+
+    RbError                 exit code 1: a fault of ours
+    └─ InputError           exit code 2: usage, configuration, or input that is refused
+       └─ UnknownNameError  a name that is not registered; carries the nearest right one
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command."""
+
+    DONE = 0
+    FAULT = 1  # a fault of ours
+    REFUSED = 2  # usage, configuration or refused input
+    GATE_FAILED = 3
+    GATE_INCONCLUSIVE = 4
+    INCOMPLETE = 5  # can be resumed
+    INTERRUPTED = 130
+
+
+class RbError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        what: what is wrong, naming the argument and its value.
+        remedy: what to do next; may be empty.
+    """
+
+    exit_code = ExitCode.FAULT
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.remedy}".strip()
+
+
+class InputError(RbError):
+    """Bad usage, bad configuration, or input that is refused."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class UnknownNameError(InputError):
+    """A name that nothing is registered under."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        remedy = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        super().__init__(f"unknown {kind} {name!r}.", remedy)

@@ -1,0 +1,271 @@
+"""Names of attacks, shifts, networks and data sets. Nothing is imported before it is asked for.
+
+A name is registered here, by an entry point of another package, or given in place as ``file.py:Class`` or
+``package.module:Class``. An entry point of the group ``robustbench_lite`` is named after its kind:
+
+    [project.entry-points."robustbench_lite"]
+    "attack.mine" = "my_package.attacks:Mine"
+
+``make`` and ``spec`` are inverses: ``make(spec(condition)) == condition``.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.specs import Call, format_call, format_value, parse
+from robustbench_lite.types import Attack, Condition, Shift
+
+_PACKAGE = "robustbench_lite"
+
+BUILTIN: dict[str, dict[str, str]] = {
+    "attack": {
+        "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
+        "pgd": f"{_PACKAGE}.attacks.pgd:PGD",
+        "cw": f"{_PACKAGE}.attacks.cw:CW",
+    },
+    "shift": {
+        "night": f"{_PACKAGE}.shifts.lighting:Night",
+        "gaussian_blur": f"{_PACKAGE}.shifts.optics:GaussianBlur",
+        "gaussian_noise": f"{_PACKAGE}.shifts.sensor:GaussianNoise",
+        "brightness": f"{_PACKAGE}.shifts.digital:Brightness",
+        "contrast": f"{_PACKAGE}.shifts.digital:Contrast",
+        "jpeg": f"{_PACKAGE}.shifts.digital:JPEG",
+        "rotation": f"{_PACKAGE}.shifts.geometry:Rotation",
+    },
+    "model": {
+        "demo": f"{_PACKAGE}.classifiers.demo:demo",
+        "linear": f"{_PACKAGE}.classifiers.networks:linear",
+        "mlp": f"{_PACKAGE}.classifiers.networks:mlp",
+        "cnn": f"{_PACKAGE}.classifiers.networks:cnn",
+        "resnet": f"{_PACKAGE}.classifiers.networks:resnet",
+        "torchvision": f"{_PACKAGE}.classifiers.zoo:torchvision",
+        "timm": f"{_PACKAGE}.classifiers.zoo:timm",
+    },
+    "data": {
+        "digits": f"{_PACKAGE}.data.digits:digits",
+        "folder": f"{_PACKAGE}.data.folder:folder",
+        "npz": f"{_PACKAGE}.data.arrays:npz",
+        "mnist": f"{_PACKAGE}.data.torchvision_sets:mnist",
+        "fashion-mnist": f"{_PACKAGE}.data.torchvision_sets:fashion_mnist",
+        "cifar10": f"{_PACKAGE}.data.torchvision_sets:cifar10",
+        "cifar100": f"{_PACKAGE}.data.torchvision_sets:cifar100",
+        "svhn": f"{_PACKAGE}.data.torchvision_sets:svhn",
+    },
+}
+
+
+def _plain(name: str) -> str:
+    """Case, hyphens and underscores do not matter in a name."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def names(kind: str) -> dict[str, str]:
+    """All registered names of a kind (``attack``, ``shift``, ``model``, ``data``), and where each one is."""
+    theirs = {
+        point.name.removeprefix(f"{kind}."): point.value
+        for point in entry_points(group=_PACKAGE)
+        if point.name.startswith(f"{kind}.")
+    }
+    return {**theirs, **BUILTIN[kind]}
+
+
+def canonical_name(kind: str, name: str) -> str | None:
+    """The registered spelling of a name, or None if nothing is registered under it."""
+    return next((known for known in names(kind) if _plain(known) == _plain(name)), None)
+
+
+def family(shift: str) -> str:
+    """The risk a shift belongs to: the name of its module (``lighting``, ``optics``, …)."""
+    return names("shift")[shift].partition(":")[0].rpartition(".")[2]
+
+
+def is_reference(name: str) -> bool:
+    """Whether a name says where something is: ``file.py:Class`` or ``package.module:Class``."""
+    return bool(re.fullmatch(r".+\.py:\w+|[A-Za-z_][\w.]*:[A-Za-z_]\w*", name))
+
+
+def load(kind: str, name: str) -> Any:
+    """The class or function behind a registered name or a ``file.py:Class``.
+
+    Raises:
+        UnknownNameError: nothing is registered under the name.
+        InputError: the file, the module or the member does not exist.
+    """
+    known = canonical_name(kind, name)
+    if known is not None:
+        return load_reference(names(kind)[known])
+    if is_reference(name):
+        return load_reference(name)
+    raise UnknownNameError(kind, name, names(kind))
+
+
+def load_reference(reference: str) -> Any:
+    """The member of a module or file named by ``package.module:member`` or ``path/to/file.py:member``."""
+    where, _, member = reference.rpartition(":")
+    module = _load_file(where) if where.endswith(".py") else _load_module(where)
+    if not hasattr(module, member):
+        theirs = [name for name in vars(module) if not name.startswith("_")]
+        raise UnknownNameError(f"member of {where}", member, theirs)
+    return getattr(module, member)
+
+
+def _load_module(where: str) -> Any:
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name and (where == error.name or where.startswith(f"{error.name}.")):
+            raise InputError(f"no module named {where!r}.", "Install it, or give a path/to/file.py.") from None
+        raise InputError(f"{where} needs the package {error.name!r}.", "Install it.") from error
+
+
+def _load_file(where: str) -> Any:
+    path = Path(where).expanduser()
+    if not path.is_file():
+        raise InputError(f"no such file: {where}", "Check the path.")
+    # A name of its own in sys.modules: dataclasses and pickling look their module up there.
+    name = f"_rb_file_{re.sub(r'\W', '_', str(path.resolve()))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    if module_spec is None or module_spec.loader is None:
+        raise InputError(f"{where} is not a Python file.", "Check the path.")
+    module = importlib.util.module_from_spec(module_spec)
+    module.__rb_path__ = where  # type: ignore[attr-defined]
+    sys.modules[name] = module
+    try:
+        module_spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
+        raise InputError(f"{where} fails on import: {type(error).__name__}: {error}", "Mend the file.") from error
+    return module
+
+
+def make(spec: str) -> Condition:
+    """The condition that a spec string describes: ``clean``, an attack, a shift, or a chain joined by ``+``.
+
+    Raises:
+        UnknownNameError: a name or an argument that does not exist.
+        InputError: a value of the wrong type or out of range.
+    """
+    calls = parse(spec)
+    if [call.name for call in calls] == ["clean"]:
+        return Condition()
+    return Condition(tuple(_make_part(call) for call in calls))
+
+
+def _make_part(call: Call) -> Attack | Shift:
+    kinds = [kind for kind in ("attack", "shift") if canonical_name(kind, call.name)]
+    if not kinds and not is_reference(call.name):
+        raise UnknownNameError("attack or shift", call.name, [*names("attack"), *names("shift")])
+    part = construct(load(kinds[0] if kinds else "attack", call.name), call)
+    if getattr(part, "kind", None) not in ("attack", "shift"):
+        raise InputError(f"{call.name} is neither an attack nor a shift.", "Its class needs kind = 'attack'.")
+    return part  # type: ignore[no-any-return]
+
+
+def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
+    """Call a class or function with a spec's arguments, after checking their names and types.
+
+    Args:
+        target: a dataclass or a function with annotated parameters.
+        call: what the spec says.
+        extra: arguments that do not come from the spec.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    parameters = inspect.signature(target).parameters
+    settable = [name for name in parameters if name not in extra]
+    hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)  # type: ignore[misc]
+    arguments = {}
+    for key, value in call.arguments.items():
+        if key not in settable:
+            raise UnknownNameError(f"argument of {call.name}", key, settable)
+        try:
+            arguments[key] = TypeAdapter(hints.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].lower()
+            raise InputError(f"{call.name}: {key}={format_value(value)} is refused: {reason}.") from None
+    missing = [
+        name for name in settable if parameters[name].default is inspect.Parameter.empty and name not in arguments
+    ]
+    if missing:
+        raise InputError(f"{call.name} needs {', '.join(missing)}.", f"Write {call.name}({missing[0]}=…).")
+    return target(**arguments, **extra)
+
+
+def spec(thing: Condition | Attack | Shift) -> str:
+    """The canonical spec: arguments in the order of the class, those that have their default left out."""
+    if isinstance(thing, Condition):
+        return " + ".join(spec(part) for part in thing.parts) or "clean"
+    if not dataclasses.is_dataclass(thing):
+        raise InputError(f"{type(thing).__name__} is no dataclass.", "Attacks and shifts are frozen dataclasses.")
+    arguments = {
+        f.name: getattr(thing, f.name)
+        for f in dataclasses.fields(thing)
+        if f.init and getattr(thing, f.name) != f.default
+    }
+    return format_call(Call(name_of(type(thing)), arguments))
+
+
+def name_of(cls: type) -> str:
+    """The name that ``load`` finds the class under."""
+    here = f"{cls.__module__}:{cls.__qualname__}"
+    for kind in ("attack", "shift"):
+        for name, where in names(kind).items():
+            if where == here:
+                return name
+    path = getattr(sys.modules.get(cls.__module__), "__rb_path__", None)
+    return f"{path}:{cls.__qualname__}" if path else here
+
+
+class Description(NamedTuple):
+    """One line of ``rb ls``."""
+
+    name: str
+    summary: str
+    parameters: Mapping[str, str]  # name -> default, as text; without a default: "required"
+
+
+def describe(kind: str) -> list[Description]:
+    """Every registered name of a kind, with one line and its parameters, read from the source unimported."""
+    return [_describe(name, where) for name, where in sorted(names(kind).items())]
+
+
+def _describe(name: str, where: str) -> Description:
+    module, _, member = where.partition(":")
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return Description(name, f"not importable: {where}", {})
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    node = next(
+        n for n in tree.body if isinstance(n, (ast.ClassDef, ast.FunctionDef)) and n.name == member
+    )
+    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+    if isinstance(node, ast.ClassDef):
+        fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+        parameters = {
+            n.target.id: ast.unparse(n.value) if n.value else "required"  # type: ignore[union-attr]
+            for n in fields
+            if "ClassVar" not in ast.unparse(n.annotation)
+        }
+    else:
+        positional = node.args.args
+        defaults: list[ast.expr | None] = [None] * (len(positional) - len(node.args.defaults))
+        pairs = zip(positional, [*defaults, *node.args.defaults], strict=True)
+        parameters = {a.arg: ast.unparse(d) if d else "required" for a, d in pairs}
+    return Description(name, summary, parameters)

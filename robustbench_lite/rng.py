@@ -1,0 +1,74 @@
+"""One random stream per sample.
+
+A draw depends on (seed, condition, sample id, key) and on nothing else: not on batch size, order, worker,
+shard or model. So two networks see the same noise, and a comparison of them is paired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def stable_hash(*parts: object) -> int:
+    """A 63-bit hash of the parts' text, the same in every process and version of Python."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The random streams of one batch under one condition.
+
+    Draws are stateless: the same key gives the same numbers again. A condition that draws more than once
+    passes different keys (for example the restart, or the name of the step).
+
+    Args:
+        seed: the run's seed.
+        condition: spec of the condition that draws.
+        sample_ids: one id per image of the batch.
+    """
+
+    seed: int
+    condition: str
+    sample_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def __getitem__(self, indices: torch.Tensor | Sequence[int]) -> Streams:
+        """The streams of some of the samples, in the given order."""
+        chosen = indices if isinstance(indices, Sequence) else indices.tolist()
+        return Streams(self.seed, self.condition, tuple(self.sample_ids[i] for i in chosen))
+
+    def generators(self, *key: object) -> list[torch.Generator]:
+        """One CPU generator per sample. CPU, because other devices draw other numbers."""
+        import torch
+
+        return [
+            torch.Generator().manual_seed(stable_hash(self.seed, self.condition, sample_id, *key))
+            for sample_id in self.sample_ids
+        ]
+
+    def uniform(self, shape: Sequence[int], *key: object, like: torch.Tensor) -> torch.Tensor:
+        """Uniform numbers in [0, 1), shape (N, *shape), on the device and in the dtype of ``like``."""
+        import torch
+
+        out = torch.empty(len(self), *shape)
+        for row, generator in zip(out, self.generators(*key), strict=True):
+            row.uniform_(generator=generator)
+        return out.to(like)
+
+    def normal(self, shape: Sequence[int], *key: object, like: torch.Tensor) -> torch.Tensor:
+        """Standard normal numbers, shape (N, *shape), on the device and in the dtype of ``like``."""
+        import torch
+
+        out = torch.empty(len(self), *shape)
+        for row, generator in zip(out, self.generators(*key), strict=True):
+            row.normal_(generator=generator)
+        return out.to(like)

@@ -1,0 +1,1 @@
+"""Synthetic distribution shifts: one risk, one file."""

@@ -1,0 +1,125 @@
+"""Spec strings: ``pgd(eps=8/255, steps=40)`` or ``night(severity=2) + pgd(eps=4/255)``. Nothing is evaluated.
+
+    >>> parse("night(severity=2) + pgd(eps=4/255, norm=l2)")[1]
+    Call(name='pgd', arguments={'eps': 0.01568627450980392, 'norm': 'l2'})
+    >>> format_call(Call("pgd", {"eps": 4 / 255, "norm": "l2", "steps": 10}))
+    'pgd(eps=4/255, norm=l2, steps=10)'
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from robustbench_lite.errors import InputError
+
+_WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_BAREWORD = re.compile(r"[A-Za-z_][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name and its arguments, as one part of a spec says them."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(spec: str) -> list[Call]:
+    """The parts of a chain, in order.
+
+    Raises:
+        InputError: the text is not a spec.
+    """
+    return [_parse_call(part, spec) for part in split_outside_brackets(spec, "+")]
+
+
+def _parse_call(text: str, spec: str) -> Call:
+    match = re.fullmatch(r"\s*([^()\s][^()]*?)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+    if not match:
+        raise InputError(f"cannot read the spec {spec!r}.", "Write it like pgd(eps=8/255, steps=40).")
+    name, inside = match.groups()
+    arguments: dict[str, Any] = {}
+    for item in split_outside_brackets(inside, ",") if inside and inside.strip() else []:
+        key, equals, value = item.partition("=")
+        key = key.strip()
+        if not equals or not key.isidentifier():
+            raise InputError(
+                f"cannot read {item.strip()!r} in the spec {spec!r}.", "Arguments are written name=value."
+            )
+        if key in arguments:
+            raise InputError(f"argument {key!r} stands twice in the spec {spec!r}.", "Keep one of them.")
+        arguments[key] = parse_value(value)
+    return Call(name, arguments)
+
+
+def split_outside_brackets(text: str, separator: str) -> list[str]:
+    """Split at a character, but not inside round brackets or quotes."""
+    parts, depth, quote, start = [], 0, "", 0
+    for i, c in enumerate(text):
+        if quote:
+            quote = "" if c == quote else quote
+        elif c in "'\"":
+            quote = c
+        elif c in "()":
+            depth += 1 if c == "(" else -1
+        elif c == separator and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    if depth or quote:
+        raise InputError(f"a bracket or quote is left open in {text!r}.", "Close it.")
+    return [*parts, text[start:]]
+
+
+def parse_number(text: str) -> float:
+    """A number, also written as a fraction: ``0.03``, ``8/255``.
+
+    Raises:
+        InputError: the text is no number.
+    """
+    terms = text.strip().split("/")
+    if len(terms) > 2 or not all(_NUMBER.fullmatch(term.strip()) for term in terms):
+        raise InputError(f"{text!r} is not a number.", "Write it like 0.03 or 8/255.")
+    values = [ast.literal_eval(re.sub(r"^([-+]?)0+(?=\d)", r"\1", term.strip())) for term in terms]
+    if len(values) == 2 and values[1] == 0:
+        raise InputError(f"{text!r} divides by zero.", "Write it like 8/255.")
+    return values[0] / values[1] if len(values) == 2 else values[0]  # type: ignore[no-any-return]
+
+
+def parse_value(text: str) -> Any:
+    """A number, fraction, true, false, none, quoted text, bare word, or bracketed list of these."""
+    text = text.strip()
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    if text.startswith("(") and text.endswith(")"):
+        return tuple(parse_value(item) for item in split_outside_brackets(text[1:-1], ",") if item.strip())
+    if _BAREWORD.fullmatch(text):
+        return text
+    return parse_number(text)
+
+
+def format_call(call: Call) -> str:
+    """The spec of a call; ``parse`` is its inverse."""
+    inside = ", ".join(f"{key}={format_value(value)}" for key, value in call.arguments.items())
+    return f"{call.name}({inside})" if inside else call.name
+
+
+def format_value(value: Any) -> str:
+    """A value as a spec writes it. Floats that are n/255 are written so when that is shorter."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        bare = _BAREWORD.fullmatch(value) and value.lower() not in _WORDS
+        return value if bare else f"'{value}'" if "'" not in value else f'"{value}"'
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(format_value, value))})"
+    if isinstance(value, float):
+        text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
+        fraction = f"{round(value * 255)}/255"
+        return fraction if len(fraction) < len(text) and parse_number(fraction) == value else text
+    return repr(value)

@@ -1,0 +1,103 @@
+"""What attacks, shifts, networks and conditions look like to each other."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustbench_lite.rng import Streams
+
+
+class LogitsAndGradient(NamedTuple):
+    """Logits (N, K) and the gradient of the summed loss with respect to the images (N, C, H, W)."""
+
+    logits: Tensor
+    gradient: Tensor
+
+
+class Model(Protocol):
+    """What an attack sees of a classifier. Images are in [0, 1], shape (N, C, H, W); logits are (N, K)."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits, without a graph."""
+
+    def gradient(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> LogitsAndGradient:
+        """Logits, and the gradient of ``loss(logits)`` (one value per image) with respect to the images."""
+
+
+class Cost(NamedTuple):
+    """The most that a condition may spend on one image."""
+
+    forwards: int
+    gradients: int
+
+
+class Attack(Protocol):
+    """Changes images so that the classifier errs. Sees the classifier and the labels.
+
+    An attack of one's own is a frozen dataclass; its fields are the arguments of its spec string. It need not
+    inherit from this class: it must have these members, and ``kind = "attack"``.
+    """
+
+    kind: ClassVar[str] = "attack"
+    minimal: ClassVar[bool] = False
+    """True if the attack looks for the smallest perturbation; such an attack has no ``eps``."""
+
+    @property
+    def norm(self) -> str:
+        """Norm that the perturbation is measured in."""
+
+    @abstractmethod
+    def max_cost(self) -> Cost:
+        """The most that one image may cost."""
+
+    @abstractmethod
+    def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
+        """Changed images, same shape, in [0, 1], within the budget.
+
+        Args:
+            model: the classifier.
+            images: (N, C, H, W) in [0, 1], all classified as their label.
+            labels: (N,) class indices.
+            streams: the only source of randomness.
+        """
+
+
+class Shift(Protocol):
+    """Changes images as the world would: light, lens, camera, weather. Sees only the images.
+
+    A shift of one's own is a frozen dataclass with a field ``severity``; it need not inherit from this class:
+    it must have these members, and ``kind = "shift"``.
+    """
+
+    kind: ClassVar[str] = "shift"
+    severity: float
+    """0 is the identity, 5 the strongest of the usual levels; fractions are allowed."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, streams: Streams) -> Tensor:
+        """Changed images, same shape, in [0, 1]. The streams are the only source of randomness."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What happens to the images before they are classified: nothing, an attack, a shift, or a chain."""
+
+    parts: tuple[Attack | Shift, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """``clean``, ``attack``, ``shift`` or ``chain``."""
+        if not self.parts:
+            return "clean"
+        return self.parts[0].kind if len(self.parts) == 1 else "chain"
+
+    @property
+    def attacks(self) -> list[Attack]:
+        """The parts that are attacks."""
+        return [part for part in self.parts if part.kind == "attack"]  # type: ignore[misc]
