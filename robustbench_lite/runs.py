@@ -1,0 +1,262 @@
+"""The record of a run: a folder with ``run.json``, ``samples.parquet`` and ``images/``.
+
+Tables, gates and reports are made from it again without the network and without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from robustbench_lite.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+
+COLUMNS = {
+    "sample_id": "string",
+    "file": "string",
+    "group": "string",  # missing where the data have no groups
+    "label": "int32",
+    "condition": "string",
+    "kind": "string",  # clean, attack, shift, chain
+    "severity": "float32",  # missing where a condition has none
+    "prediction": "int32",  # -1: the logits were not finite
+    "correct": "int8",
+    "attacked": "int8",  # 0: no attack was run on it, because it was wrong before or already at its target
+    "succeeded": "int8",  # 1: the attack reached its goal
+    "confidence": "float32",  # softmax probability of the prediction
+    "margin": "float32",  # logit of the label minus the largest other logit
+    "l2": "float32",  # size of the change from the clean image
+    "linf": "float32",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ThreatModel(_Strict):
+    """What an attack may do. ``eps`` is None for an attack that looks for the smallest perturbation."""
+
+    norm: str
+    eps: float | None
+    target: str | None = None
+
+
+class ConditionRecord(_Strict):
+    """One condition of a run: what it was, and what it cost."""
+
+    spec: str
+    kind: Literal["clean", "attack", "shift", "chain"]
+    severity: float | None
+    parameters: list[dict[str, Any]]
+    threat_model: list[ThreatModel]
+    n: int
+    forwards: int
+    gradients: int
+    seconds: float
+    warnings: list[str]
+
+
+class ModelRecord(_Strict):
+    """Which network was examined."""
+
+    spec: str
+    weights_sha256: str
+    parameters: int
+    input_shape: list[int] | None
+    num_classes: int
+    mean: list[float]
+    std: list[float]
+    notes: list[str]
+
+
+class DataRecord(_Strict):
+    """Which images were used."""
+
+    spec: str
+    split: str
+    class_names: list[str]
+    manifest_sha256: str
+    image_shape: list[int]
+    n_asked: int
+    n_used: int
+    n_skipped: int
+    skipped: list[dict[str, str]]  # file, reason
+    n_groups: int | None
+
+
+class Example(_Strict):
+    """A sample under a condition, with its pictures (paths below the run folder)."""
+
+    condition: str
+    role: Literal["worst", "ordinary"]
+    sample_id: str
+    file: str
+    label: int
+    clean_prediction: int
+    prediction: int
+    confidence: float
+    clean: str
+    changed: str
+
+
+class RunRecord(_Strict):
+    """All of ``run.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    command: str
+    status: Literal["done", "interrupted", "failed"]
+    created: str  # UTC, ISO 8601
+    argv: list[str]
+    config: dict[str, Any]
+    demo: bool  # the embedded default network and data: no statement about a network of anybody's
+    seed: int
+    packages: dict[str, str]
+    git: dict[str, Any] | None
+    model: ModelRecord
+    data: DataRecord
+    device: str
+    dtype: str
+    seconds: float
+    conditions: list[ConditionRecord]
+    warnings: list[str]
+    examples: list[Example]
+
+
+class Run(NamedTuple):
+    """A run that was read back."""
+
+    path: Path
+    record: RunRecord
+    samples: pd.DataFrame
+
+
+def new_id(command: str) -> str:
+    """``<utc time>-<command>-<8 hex digits>``: sorts by time and never meets itself."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{command}-{uuid.uuid4().hex[:8]}"
+
+
+class RunFolder:
+    """A folder that comes into being whole: it is written beside its place and renamed at the end.
+
+    Args:
+        path: where the run will be. It must not exist, or be empty.
+
+    Raises:
+        InputError: the place is taken or cannot be written, said before anything is computed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path} exists already.", "Choose another --out, or remove it.")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        except OSError as error:
+            raise InputError(
+                f"cannot write to {path.parent}: {error.strerror}.", "Choose another folder with --out."
+            ) from None
+
+    def commit(self, record: RunRecord, samples: pd.DataFrame, images: Mapping[str, bytes]) -> Path:
+        """Write everything and put the folder in its place."""
+        for name, content in images.items():
+            target = self._work / name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(content)
+        samples.astype(COLUMNS).to_parquet(self._work / "samples.parquet", index=False, compression="zstd")
+        (self._work / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        self._work.chmod(0o777 & ~_umask())
+        os.replace(self._work, self.path)
+        return self.path
+
+    def discard(self) -> None:
+        """Remove what was begun."""
+        shutil.rmtree(self._work, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_run(path: Path | str) -> Run:
+    """Read a run folder.
+
+    Raises:
+        InputError: no such run, a damaged one, or one written by a newer version.
+    """
+    import pandas as pd
+
+    folder = Path(path)
+    file = folder / "run.json"
+    if not file.is_file():
+        raise InputError(f"{folder} is no run: it holds no run.json.", "Give the folder that a run printed.")
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = _Versioned.model_validate_json(text).schema_version
+        if found > SCHEMA_VERSION:
+            raise InputError(
+                f"{file} has schema version {found}; this release reads up to {SCHEMA_VERSION}.",
+                "Upgrade robustbench_lite.",
+            )
+        record = RunRecord.model_validate_json(text)
+    except (ValidationError, UnicodeDecodeError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InputError(f"{file} is damaged: {reason}.", "Run it again.") from None
+    try:
+        samples = pd.read_parquet(folder / "samples.parquet")
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{folder / 'samples.parquet'} is damaged: {reason}.", "Run it again.") from None
+    missing = [column for column in COLUMNS if column not in samples]
+    if missing:
+        raise InputError(f"{folder / 'samples.parquet'} lacks {', '.join(missing)}.", "Run it again.")
+    return Run(folder, record, samples)
+
+
+class _Versioned(BaseModel):
+    schema_version: int
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on."""
+    found = {}
+    for name in ("robustbench-lite", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of the working folder and whether it has uncommitted changes; None outside a repository."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "HEAD")
+    return None if commit is None else {"commit": commit, "dirty": bool(git("status", "--porcelain"))}
