@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from robustbench_lite.runs import Run
-
-RESAMPLES = 2000
+from robustbench_lite.runs import ConditionRecord, Run
 
 
 class Interval(NamedTuple):
@@ -31,44 +29,64 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
 def proportion_interval(
     hits: npt.NDArray[Any], groups: npt.NDArray[Any] | None = None, confidence: float = 0.95
 ) -> Interval:
-    """Interval for the mean of 0/1 values; if images come in groups, groups are resampled, not images.
+    """Interval for the mean of 0/1 values; if images come in groups, groups are the units, not images.
 
     Six pictures of one part are not six parts: Wilson's interval on the pictures would be too narrow. With
-    groups this is the percentile bootstrap over groups (2,000 resamples, fixed seed). Where it degenerates,
-    because all groups have the same mean, it is Wilson's interval with one observation per group.
+    groups this is Wilson's interval for the effective number of images, that is, for as many independent
+    images as would make the mean as uncertain as it is between the groups, and with Student's quantile for
+    the number of groups (Dean and Pagano, J. Survey Statistics and Methodology 2015). Resampling the groups
+    instead covers too little where accuracy is near 1. Where groups do not differ at all, each counts once;
+    one group alone says nothing about others.
 
     Args:
-        hits: (N,) of 0 and 1.
+        hits: (N,) of 0 and 1, N > 0.
         groups: (N,) group names, or None.
         confidence: coverage.
     """
     hits = np.asarray(hits, dtype=float)
-    if groups is None or pd.Series(groups).nunique() == len(hits):
+    if groups is None:
         return wilson(int(hits.sum()), len(hits), confidence)
-    table = pd.DataFrame({"hit": hits, "group": groups}).groupby("group")["hit"].agg(["sum", "count"])
-    sums, counts = table["sum"].to_numpy(), table["count"].to_numpy()
-    if np.ptp(sums / counts) == 0:
-        return wilson(round(len(sums) * hits.mean()), len(sums), confidence)
-    picks = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[picks].sum(1) / counts[picks].sum(1)
-    tail = (1 - confidence) / 2
-    return Interval(*(float(q) for q in np.quantile(means, [tail, 1 - tail])))
+    codes, names = pd.factorize(pd.Series(groups), use_na_sentinel=False)
+    n, n_groups, mean = len(hits), len(names), float(hits.mean())
+    if n_groups == n:
+        return wilson(int(hits.sum()), n, confidence)
+    if n_groups == 1:
+        return Interval(0.0, 1.0)
+    sums, counts = np.bincount(codes, hits), np.bincount(codes)
+    variance = n_groups / (n_groups - 1) * float(((sums - mean * counts) ** 2).sum()) / n**2
+    effective = min(n, mean * (1 - mean) / variance) if variance > 1e-12 else n_groups
+    return _score_interval(mean, effective, _student_quantile(confidence, n_groups - 1))
+
+
+def _score_interval(mean: float, n: float, z: float) -> Interval:
+    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)))
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _student_quantile(confidence: float, freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + confidence / 2, freedom))
 
 
 def summarise(run: Run) -> list[dict[str, Any]]:
-    """One entry per condition, in the order of the run: the numbers of the comparison table.
+    """One entry per condition that has rows, in the order of the run: the numbers of the comparison table.
 
-    ``drop`` is paired: clean accuracy minus accuracy on the same images. ``median_l2`` and ``median_linf`` are
-    over the images on which an attack succeeded, and over all images for a shift; None where there are none.
+    ``drop`` is paired: clean accuracy minus accuracy on the same images, None without clean rows.
+    ``median_l2`` and ``median_linf`` are over the images on which an attack succeeded, and over all images
+    for a shift; None where there are none.
     ``success_rate`` is the share of attacked images on which the attack reached its goal.
     """
-    return [_summary(run, record.spec) for record in run.record.conditions if record.n > 0]
+    rows = dict(iter(run.samples.groupby("condition", sort=False)))
+    return [_summary(run, record, rows) for record in run.record.conditions if record.spec in rows]
 
 
-def _summary(run: Run, spec: str) -> dict[str, Any]:
-    record = next(c for c in run.record.conditions if c.spec == spec)
-    rows = run.samples[run.samples["condition"] == spec]
-    clean = run.samples[run.samples["condition"] == "clean"]
+def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataFrame]) -> dict[str, Any]:
+    rows = by_condition[record.spec]
+    clean = by_condition.get("clean", rows.iloc[:0])
+    # A condition that was interrupted has fewer rows than the clean images.
+    clean = clean[clean["sample_id"].isin(rows["sample_id"])]
     n = len(rows)
     groups = None if run.record.data.n_groups is None else rows["group"].to_numpy()
     interval = proportion_interval(rows["correct"].to_numpy(), groups)
@@ -77,14 +95,14 @@ def _summary(run: Run, spec: str) -> dict[str, Any]:
     is_attack = bool(record.threat_model)
     changed = rows[rows["succeeded"] == 1] if is_attack else rows.iloc[: 0 if record.kind == "clean" else n]
     return {
-        "condition": spec,
+        "condition": record.spec,
         "kind": record.kind,
         "severity": record.severity,
         "n": n,
         "accuracy": float(rows["correct"].mean()),
         "ci_low": interval.low,
         "ci_high": interval.high,
-        "drop": float(clean["correct"].mean() - rows["correct"].mean()),
+        "drop": float(clean["correct"].mean() - rows["correct"].mean()) if len(clean) else None,
         "confidence_when_wrong": _mean(wrong["confidence"]),
         "success_rate": _mean(attacked["succeeded"]) if is_attack else None,
         "median_l2": _median(changed["l2"]),
@@ -97,8 +115,8 @@ def _summary(run: Run, spec: str) -> dict[str, Any]:
 
 
 def _mean(values: pd.Series[Any]) -> float | None:
-    return float(values.mean()) if len(values) else None
+    return float(values.mean()) if values.notna().any() else None
 
 
 def _median(values: pd.Series[Any]) -> float | None:
-    return float(values.median()) if len(values) else None
+    return float(values.median()) if values.notna().any() else None

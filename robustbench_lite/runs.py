@@ -45,7 +45,8 @@ COLUMNS = {
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # A confidence may be NaN and a parameter infinite; JSON has no numbers for them.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
 class ThreatModel(_Strict):
@@ -163,9 +164,9 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path} exists already.", "Choose another --out, or remove it.")
         try:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise InputError(f"{path} exists already.", "Choose another --out, or remove it.")
             path.parent.mkdir(parents=True, exist_ok=True)
             self._work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         except OSError as error:
@@ -217,18 +218,24 @@ def read_run(path: Path | str) -> Run:
                 "Upgrade robustbench_lite.",
             )
         record = RunRecord.model_validate_json(text)
-    except (ValidationError, UnicodeDecodeError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
+        reason = _first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise InputError(f"{file} is damaged: {reason}.", "Run it again.") from None
     try:
         samples = pd.read_parquet(folder / "samples.parquet")
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # what pyarrow raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
         raise InputError(f"{folder / 'samples.parquet'} is damaged: {reason}.", "Run it again.") from None
     missing = [column for column in COLUMNS if column not in samples]
     if missing:
         raise InputError(f"{folder / 'samples.parquet'} lacks {', '.join(missing)}.", "Run it again.")
     return Run(folder, record, samples)
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    where = ".".join(map(str, fault["loc"]))
+    return f"{where}: {fault['msg']}" if where else fault["msg"]
 
 
 class _Versioned(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.table import Table
@@ -16,7 +17,7 @@ def comparison_table(run: Run) -> Table:
     results = summarise(run)
     data = run.record.data
     table = Table(
-        title=f"{run.record.model.spec} on {data.spec}, {data.split} split",
+        title=Text(f"{run.record.model.spec} on {data.spec}, {data.split} split"),
         caption=_caption(results),
         title_justify="left",
         caption_justify="left",
@@ -40,10 +41,11 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _drop(result: dict[str, Any]) -> str:
-    return "" if result["kind"] == "clean" else f"{100 * result['drop']:+.1f}"
+    none = result["kind"] == "clean" or result["drop"] is None
+    return "" if none else f"{100 * result['drop']:+.1f}"
 
 
-_COLUMNS = [
+_COLUMNS: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("n", lambda r: str(r["n"])),
     ("accuracy", lambda r: _percent(r["accuracy"])),
     ("95 % interval", lambda r: f"{100 * r['ci_low']:.1f} – {100 * r['ci_high']:.1f}"),
