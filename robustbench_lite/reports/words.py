@@ -1,0 +1,146 @@
+"""What a run says, in words: used by every report that is read by people."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from robustbench_lite.runs import ConditionRecord, Run, RunRecord
+from robustbench_lite.specs import format_value
+
+Result = dict[str, Any]  # an entry of metrics.summarise
+
+_JOINERS = "\u200c\u200d"  # needed to write Persian and Hindi, and harmless
+
+
+def plain(text: str) -> str:
+    """Text without control characters, marks that turn its direction, and halves of characters."""
+    return "".join(_plain_character(c) for c in text)
+
+
+def _plain_character(c: str) -> str:
+    if c in "\n\t":
+        return " "
+    hidden = unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in _JOINERS
+    return "\N{REPLACEMENT CHARACTER}" if hidden else c
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as per cent; a dash where there is none (None or NaN)."""
+    return "–" if value is None or value != value else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with few digits; a dash where there is none (None or NaN)."""
+    return "–" if value is None or value != value else f"{value:.{digits}g}"
+
+
+def class_name(record: RunRecord, index: int) -> str:
+    """The name of a class, also of one that the data do not name."""
+    if index < 0:
+        return "no finite answer"
+    names = record.data.class_names
+    return names[index] if index < len(names) else f"class {index}"
+
+
+def threat(condition: ConditionRecord) -> str:
+    """What a condition may do to an image: severity, norm, budget and goal."""
+    if condition.kind == "clean":
+        return "as they are"
+    parts = [] if condition.severity is None else [f"severity {number(condition.severity)}"]
+    for model in condition.threat_model:
+        size = "smallest change" if model.eps is None else f"at most {format_value(float(model.eps))}"
+        parts.append(f"{model.norm}, {size}" + (f", towards {model.target}" if model.target else ""))
+    return "; ".join(parts)
+
+
+def verdict(run: Run, results: list[Result]) -> list[str]:
+    """The outcome in sentences: counts as they are and under the conditions, then the worst condition.
+
+    An attack without a budget is kept apart: that it succeeds says little, the size of its change does.
+    """
+    if not results:
+        return ["No image was classified: this page holds no result."]
+    free = {c.spec: c for c in run.record.conditions if any(t.eps is None for t in c.threat_model)}
+    clean = next((r for r in results if r["kind"] == "clean"), None)
+    bounded = [r for r in results if r["kind"] != "clean" and r["condition"] not in free]
+    sentences = _counts(run, clean, bounded, max(r["n"] for r in results))
+    if bounded:
+        worst = _worst(bounded)
+        among = "" if len(bounded) == 1 else f" of {len(bounded)}"
+        sentences.append(
+            f"Worst condition{among}: {worst['condition']}, {percent(worst['accuracy'])} correct "
+            f"(95\N{NO-BREAK SPACE}% interval {percent(worst['ci_low'])} to {percent(worst['ci_high'])})."
+        )
+    sentences += [_smallest(r, free[r["condition"]]) for r in results if r["condition"] in free]
+    return sentences if len(results) > 1 or not clean else [*sentences, "No attack and no shift was tested."]
+
+
+def _counts(run: Run, clean: Result | None, bounded: list[Result], n: int) -> list[str]:
+    # One count in three places reads well; a dozen does not.
+    named = bounded if len(bounded) <= 3 else [_worst(bounded)]
+    counts = [f"{_correct(clean, n)} correctly as they are"] if clean else []
+    counts += [f"{_correct(r, n)} {'' if clean else 'correctly '}under {r['condition']}" for r in named]
+    network = "the demo network" if run.record.demo else "this network"
+    return [f"Of {n} image{'s' * (n != 1)}, {network} classifies {_join(counts)}."] if counts else []
+
+
+def _smallest(result: Result, condition: ConditionRecord) -> str:
+    norm = condition.threat_model[-1].norm
+    size = result.get(f"median_{norm}")
+    how = f", with a change of {number(size)} ({norm}, median)" if size is not None else ""
+    return (
+        f"{result['condition']} looks for the smallest change that fools the network: it succeeds on "
+        f"{percent(result['success_rate'])} of the images it was run on{how}."
+    )
+
+
+def _worst(results: list[Result]) -> Result:
+    return min(results, key=lambda r: float(r["accuracy"]))
+
+
+def _correct(result: Result, n: int) -> str:
+    correct = round(result["accuracy"] * result["n"])
+    return f"{correct}" if result["n"] == n else f"{correct} of {result['n']}"
+
+
+def _join(parts: list[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def alarms(run: Run) -> list[str]:
+    """What must be read before any number: an unfinished run, and a demonstration."""
+    record, found = run.record, []
+    if record.status == "interrupted":
+        found.append(
+            "INTERRUPTED: this run was stopped before its end. The numbers cover only what was done."
+        )
+    if record.status == "failed":
+        found.append("FAILED: this run ended with an error. Do not rely on these numbers.")
+    if record.demo:
+        found.append(
+            "DEMO: network and data come with this package, to show what the tools do. "
+            "The numbers say nothing about any network of yours."
+        )
+    return found
+
+
+def warnings(run: Run) -> list[str]:
+    """Everything that the run warned of, and what it left out."""
+    record, data = run.record, run.record.data
+    found = [*record.warnings, *record.model.notes]
+    found += [f"{c.spec}: {w}" for c in record.conditions for w in c.warnings]
+    if data.n_skipped:
+        found.append(f"{data.n_skipped} of {data.n_asked} images could not be used; see the evidence below.")
+    return list(dict.fromkeys(found))
+
+
+def untested(run: Run) -> list[str]:
+    """What the run says nothing about."""
+    done = [c for c in run.record.conditions if c.n > 0]
+    found = []
+    if not any(c.threat_model for c in done):
+        found.append("No attack was run: nothing is known about images that somebody changed on purpose.")
+    if not any(c.severity is not None for c in done):
+        found.append("No shift was run: nothing is known about other light, lenses or cameras.")
+    return [*found, "Objects of no known class were not shown to the network."]

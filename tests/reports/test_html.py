@@ -1,0 +1,191 @@
+import os
+
+import numpy as np
+import pytest
+from made_runs import CONDITIONS
+from pages import Page, drawings
+from PIL import Image
+
+from robustbench_lite.errors import InputError
+from robustbench_lite.reports.html import html_report, write_report
+
+
+def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
+    page = Page(html_report(make_run()))
+    assert page.text("h1") == [
+        "Of 100 images, this network classifies 97 correctly as they are and 31 under pgd(eps=0.1)."
+    ]
+    assert page.text("h2") == [
+        "Warnings",
+        "Comparison",
+        "Accuracy against severity",
+        "Examples",
+        "Evidence",
+        "Sign-off",
+    ]
+    for expected in (
+        "Worst condition of 6: pgd(eps=0.1), 31.0 % correct (95 % interval 22.8 % to 40.6 %)",
+        "cw(norm=l2) looks for the smallest change that fools the network: it succeeds on 98.0 %",
+        "Accuracy under attack is an upper bound",
+        "night(severity=2) + pgd(eps=4/255): gradients are zero on 12 of 100 images",
+        "l2, smallest change",
+        "severity 2; linf, at most 4/255",
+        "22.8 – 40.6",
+        "66.0",
+        "ab" * 32,
+        "cd" * 32,
+        "12 345",
+        "0123456789abcdef, with uncommitted changes",
+        "rb attack --on 'pgd(eps=0.1)'",
+        "torch 2.10.0",
+        "Signature",
+    ):
+        assert " ".join(expected.split()) in page.words
+    assert "/usr/bin" not in page.words
+
+
+def test_few_conditions_are_all_named_and_an_unbounded_attack_is_not_the_worst(make_run):
+    page = Page(html_report(make_run(conditions=[*CONDITIONS[:3], CONDITIONS[4]])))
+    assert page.text("h1") == [
+        "Of 100 images, this network classifies 97 correctly as they are, 31 under pgd(eps=0.1) "
+        "and 80 under night."
+    ]
+    assert "Worst condition of 2: pgd(eps=0.1)" in page.words
+
+
+@pytest.mark.parametrize(
+    ("conditions", "record", "expected"),
+    [
+        (1, {}, "97 correctly as they are. No attack and no shift was tested."),
+        (1, {}, "No attack was run: nothing is known"),
+        (2, {}, "No shift was run: nothing is known"),
+        (2, {"demo": True}, "the demo network classifies"),
+        (2, {"demo": True}, "The numbers say nothing about any network of yours."),
+        (2, {"status": "interrupted"}, "INTERRUPTED:"),
+        (2, {"status": "failed"}, "FAILED:"),
+        (2, {"argv": []}, "not started from the command line"),
+        (2, {"git": None}, "not in a repository"),
+        (0, {}, "No image was classified: this page holds no result."),
+    ],
+)
+def test_what_must_not_be_overlooked_is_said(make_run, conditions, record, expected):
+    made = make_run(conditions=CONDITIONS[: max(conditions, 1)], record=record)
+    if conditions == 0:
+        made = made._replace(samples=made.samples.iloc[:0])
+    assert expected in Page(html_report(made)).words
+
+
+def test_skipped_images_are_named_up_to_twenty_and_groups_are_mentioned(make_run):
+    skipped = [{"file": f"bad-{i}.png", "reason": "truncated"} for i in range(30)]
+    made = make_run(data={"n_skipped": 30, "n_asked": 130, "skipped": skipped, "n_groups": 25})
+    made.samples["group"] = made.samples["sample_id"].str[-1]
+    page = Page(html_report(made))
+    assert "30 of 130 images could not be used" in page.words
+    assert "bad-19.png" in page.words
+    assert "bad-20.png" not in page.words
+    assert "(the first 20 of 30)" in page.words
+    assert "images of one group are not independent" in page.words
+
+
+def test_severities_of_one_shift_are_one_curve_that_starts_at_the_clean_images(make_run):
+    source = html_report(make_run())
+    (curve,) = drawings(source)  # blur has one severity only
+    assert curve.find("title").text == "Accuracy against severity of night"
+    assert curve.find("desc").text.startswith(
+        "Accuracy: as they are 97.0\xa0% (91.5\xa0% to 99.0\xa0%); severity 1 "
+    )
+    points = curve.findall("circle")
+    xs, ys = ([float(p.get(k)) for p in points] for k in ("cx", "cy"))
+    assert len(points) == 4
+    assert np.allclose(np.diff(xs) / (xs[-1] - xs[0]), [0.2, 0.4, 0.4], atol=0.01)
+    assert ys == sorted(ys)  # 0 is at the top
+    assert len(curve.find("polygon").get("points").split()) == 8
+
+
+def test_curves_differ_by_the_other_arguments_and_reach_beyond_severity_five(make_run):
+    specs = [
+        ("jpeg(severity=1)", 1),
+        ("jpeg(severity=6)", 6),
+        ("jpeg(severity=1, color=true)", 1),
+        ("jpeg(color=true)", 3),
+    ]
+    conditions = [("clean", "clean", None, [], 1.0, 0)]
+    conditions += [(spec, "shift", float(s), [], 0.5, 0) for spec, s in specs]
+    curves = drawings(html_report(make_run(conditions=conditions)))
+    assert [c.find("title").text.removeprefix("Accuracy against severity of ") for c in curves] == [
+        "jpeg",
+        "jpeg(color=true)",
+    ]
+    assert max(float(p.get("cx")) for p in curves[0].findall("circle")) <= 288
+
+
+def test_examples_show_three_pictures_and_both_answers_by_name(make_run):
+    page = Page(html_report(make_run(class_names=[f"kind {i}" for i in range(10)])))
+    images = page.all("img")
+    assert len(images) == 7 * 4 * 3
+    assert all(
+        image["src"].startswith("data:image/png;base64,") and image["class"] == "small" for image in images
+    )
+    assert images[2]["alt"] == "digit-0.png, difference × 5"
+    assert "digit-0.png label kind 0 as it is kind 0 , right changed kind 1 , wrong , 87 % sure" in page.words
+    roles = page.text("span")
+    assert roles.index("worst") < roles.index("ordinary")
+
+
+def test_the_number_of_examples_is_limited_and_said(make_run):
+    page = Page(html_report(make_run(examples=20)))
+    assert len(page.all("article")) == 7 * 6
+    assert page.text("span").count("ordinary") == 7 * 2
+    assert "98 more examples are in the run folder." in page.words
+
+
+def test_large_pictures_become_small_files(make_run):
+    photo = np.asarray(Image.effect_mandelbrot((640, 480), (-2, -1.5, 1, 1.5), 60))
+    made = make_run(side=480, conditions=CONDITIONS[:2], examples=2, images=[photo] * 2)
+    source = html_report(made)
+    assert all(i["src"].startswith("data:image/webp") and "class" not in i for i in Page(source).all("img"))
+    assert len(source) < 300_000
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged", "cut", "outside", "other size"])
+def test_an_example_without_its_pictures_is_still_shown(make_run, tmp_path, damage):
+    made = make_run(conditions=CONDITIONS[:2], examples=1)
+    file = made.path / made.record.examples[0].changed
+    if damage == "missing":
+        file.unlink()
+    elif damage == "damaged":
+        file.write_bytes(b"no picture")
+    elif damage == "cut":
+        file.write_bytes(file.read_bytes()[:60])
+    elif damage == "outside":
+        file.rename(tmp_path / "elsewhere.png")
+        made.record.examples[0].changed = "../elsewhere.png"
+    else:
+        Image.new("L", (9, 9)).save(file)
+    page = Page(html_report(made))
+    assert not page.all("img")
+    assert "The pictures of this example are missing or damaged." in page.words
+    assert "digit-0.png" in page.words
+
+
+def test_a_report_is_written_whole_or_not_at_all(make_run, tmp_path):
+    made = make_run()
+    target = tmp_path / "new" / "report.html"
+    assert write_report(made, target) == target
+    assert write_report(made, target).read_text(encoding="utf-8") == html_report(made)
+    assert [p.name for p in target.parent.iterdir()] == ["report.html"]
+    assert target.stat().st_mode & 0o777 == 0o666 & ~current_umask()
+
+    taken = tmp_path / "folder"
+    (taken / "inside").mkdir(parents=True)
+    for place in (taken, target / "below.html"):
+        with pytest.raises(InputError, match="cannot write") as caught:
+            write_report(made, place)
+        assert caught.value.exit_code == 2
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,247 @@
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from robustbench_lite.errors import InputError
+from robustbench_lite.runs import COLUMNS, SCHEMA_VERSION, RunFolder, RunRecord, git_state, new_id, read_run
+
+RECORD = {
+    "id": "20260101T000000Z-attack-01234567",
+    "command": "attack",
+    "status": "done",
+    "created": "2026-01-01T00:00:00+00:00",
+    "argv": ["rb", "attack"],
+    "config": {"eps": float("inf")},
+    "demo": True,
+    "seed": 0,
+    "packages": {},
+    "git": None,
+    "model": {
+        "spec": "demo",
+        "weights_sha256": "00",
+        "parameters": 1,
+        "input_shape": None,
+        "num_classes": 2,
+        "mean": [],
+        "std": [],
+        "notes": [],
+    },
+    "data": {
+        "spec": "digits",
+        "split": "test",
+        "class_names": ["a", "b"],
+        "manifest_sha256": "00",
+        "image_shape": [1, 8, 8],
+        "n_asked": 2,
+        "n_used": 2,
+        "n_skipped": 0,
+        "skipped": [],
+        "n_groups": None,
+    },
+    "device": "cpu",
+    "dtype": "float32",
+    "seconds": 0.5,
+    "conditions": [],
+    "warnings": ["ß and 漢"],
+    "examples": [
+        {
+            "condition": "clean",
+            "role": "worst",
+            "sample_id": "x0",
+            "file": "0",
+            "label": 0,
+            "clean_prediction": -1,
+            "prediction": -1,
+            "confidence": float("nan"),
+            "clean": "images/0.png",
+            "changed": "images/0.png",
+        }
+    ],
+}
+
+
+def samples() -> pd.DataFrame:
+    texts = {c: ["x0", "x1"] for c, kind in COLUMNS.items() if kind == "string"}
+    numbers = {c: [0, 1] for c, kind in COLUMNS.items() if kind != "string"}
+    return pd.DataFrame({**texts, **numbers, "group": None, "severity": [None, 3.0]})
+
+
+def commit(path: Path) -> Path:
+    return RunFolder(path).commit(RunRecord.model_validate(RECORD), samples(), {"images/0.png": b"png"})
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path):
+    run = read_run(commit(tmp_path / "new" / "run"))
+    again = run.record.model_dump()
+    assert run.record.schema_version == SCHEMA_VERSION
+    assert again["model"] == RECORD["model"]
+    assert again["warnings"] == RECORD["warnings"]
+    assert pd.isna(run.record.examples[0].confidence)
+    assert list(run.samples.columns) == list(samples().columns)
+    assert {column: str(kind) for column, kind in run.samples.dtypes.items()} == {
+        column: COLUMNS[column] for column in run.samples
+    }
+    assert run.samples["group"].isna().all()
+    assert (run.path / "images" / "0.png").read_bytes() == b"png"
+
+
+def test_nothing_is_left_beside_a_run_and_others_may_read_it(tmp_path):
+    path = commit(tmp_path / "run")
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o777 & ~mask
+
+
+def test_a_run_appears_whole_and_a_discarded_one_leaves_nothing(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    folder.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_folder_is_taken_as_the_place(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert read_run(commit(tmp_path / "run")).record.command == "attack"
+
+
+@pytest.mark.parametrize("taken", ["folder", "file"])
+def test_a_place_that_is_taken_is_refused_and_left_alone(tmp_path, taken):
+    path = tmp_path / "run"
+    if taken == "folder":
+        path.mkdir()
+        (path / "mine").write_text("mine")
+    else:
+        path.write_text("mine")
+    with pytest.raises(InputError, match="exists already") as caught:
+        RunFolder(path)
+    assert caught.value.exit_code == 2
+    assert [p.name for p in tmp_path.rglob("*")] == (["run", "mine"] if taken == "folder" else ["run"])
+
+
+def test_a_place_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write to") as caught:
+        RunFolder(tmp_path / "file" / "run")
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="Permission denied"):
+        RunFolder(tmp_path / "run")
+    tmp_path.chmod(0o700)
+
+
+def test_a_folder_that_refuses_is_said_with_exit_code_2(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(InputError, match=r"cannot write to .*: Permission denied\.") as caught:
+        RunFolder(tmp_path / "run")
+    assert caught.value.exit_code == 2
+
+
+def _not_json(run: Path) -> None:
+    (run / "run.json").write_text('{"schema_version": 1, ')
+
+
+def _not_text(run: Path) -> None:
+    (run / "run.json").write_bytes(b"\xff\xfe\x00")
+
+
+def _a_list(run: Path) -> None:
+    (run / "run.json").write_text("[]")
+
+
+def _no_record(run: Path) -> None:
+    (run / "run.json").unlink()
+
+
+def _field_missing(run: Path) -> None:
+    text = (run / "run.json").read_text(encoding="utf-8")
+    (run / "run.json").write_text(text.replace('"seed": 0,', ""), encoding="utf-8")
+
+
+def _newer(run: Path) -> None:
+    text = (run / "run.json").read_text(encoding="utf-8")
+    newer = text.replace('"schema_version": 1', '"schema_version": 2, "unheard_of": 1')
+    (run / "run.json").write_text(newer, encoding="utf-8")
+
+
+def _no_rows(run: Path) -> None:
+    (run / "samples.parquet").unlink()
+
+
+def _not_parquet(run: Path) -> None:
+    (run / "samples.parquet").write_bytes(b"no parquet at all")
+
+
+def _empty_rows(run: Path) -> None:
+    (run / "samples.parquet").write_bytes(b"")
+
+
+def _cut_rows(run: Path) -> None:
+    content = (run / "samples.parquet").read_bytes()
+    (run / "samples.parquet").write_bytes(content[: len(content) // 2])
+
+
+def _column_missing(run: Path) -> None:
+    samples().drop(columns=["margin", "linf"]).to_parquet(run / "samples.parquet")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_not_json, "run.json is damaged"),
+        (_not_text, "run.json is damaged"),
+        (_a_list, "run.json is damaged"),
+        (_no_record, "is no run"),
+        (_field_missing, "run.json is damaged: seed: Field required"),
+        (_newer, "has schema version 2; this release reads up to 1"),
+        (_no_rows, "samples.parquet is damaged"),
+        (_not_parquet, "samples.parquet is damaged"),
+        (_empty_rows, "samples.parquet is damaged"),
+        (_cut_rows, "samples.parquet is damaged"),
+        (_column_missing, "samples.parquet lacks margin, linf"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_line(tmp_path, damage, message):
+    run = commit(tmp_path / "run")
+    damage(run)
+    with pytest.raises(InputError, match=message) as caught:
+        read_run(run)
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("step", range(0, 4000, 97))
+def test_rows_with_a_wrong_byte_are_read_or_refused(tmp_path, step):
+    run = commit(tmp_path / "run")
+    content = bytearray((run / "samples.parquet").read_bytes())
+    content[step % len(content)] ^= 0x55
+    (run / "samples.parquet").write_bytes(content)
+    message = ""
+    try:
+        read_run(run)
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message
+
+
+def test_ids_sort_by_time_and_differ():
+    first, second = new_id("attack"), new_id("attack")
+    assert first != second
+    assert first[:9] <= second[:9]
+    assert first.split("-")[1] == "attack"
+
+
+def test_outside_a_repository_there_is_no_git_state(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_state(tmp_path) is None
