@@ -1,0 +1,136 @@
+"""The physics of light that shifts share: sRGB, the colour of lamps, glare, and the electrons of a sensor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robustbench_lite.shifts.optics import Blur
+
+DAYLIGHT_K = 6500.0  # the white of sRGB, D65, is close to this black body
+
+# Rec. 709: from the linear XYZ of a light to linear sRGB, and the share of each channel in the luminance.
+_XYZ_TO_RGB = ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
+
+
+def to_linear(images: Tensor) -> Tensor:
+    """Stored sRGB values to linear light, both in [0, 1] (IEC 61966-2-1)."""
+    return torch.where(images <= 0.04045, images / 12.92, ((images + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(light: Tensor) -> Tensor:
+    """Linear light to stored sRGB values, both in [0, 1]; the inverse of ``to_linear``."""
+    # The floor keeps the slope finite on the side that is not taken: the gradient would be NaN at 0.
+    curve = 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, light * 12.92, curve)
+
+
+def planckian_xy(kelvin: float) -> tuple[float, float]:
+    """CIE 1931 chromaticity of a black body of 1667 to 25,000 K.
+
+    The cubic splines of Kim et al. (US patent 7024034, 2002), within 0.001 of the integral over the spectrum.
+    """
+    t = 1000 / kelvin
+    if kelvin <= 4000:
+        x = ((-0.2661239 * t - 0.2343589) * t + 0.8776956) * t + 0.179910
+    else:
+        x = ((-3.0258469 * t + 2.1070379) * t + 0.2226347) * t + 0.240390
+    if kelvin <= 2222:
+        y = ((-1.1063814 * x - 1.34811020) * x + 2.18555832) * x - 0.20219683
+    elif kelvin <= 4000:
+        y = ((-0.9549476 * x - 1.37418593) * x + 2.09137015) * x - 0.16748867
+    else:
+        y = ((3.0817580 * x - 5.87338670) * x + 3.75112997) * x - 0.37001483
+    return x, y
+
+
+def planckian_rgb(kelvin: float) -> tuple[float, float, float]:
+    """Linear sRGB of a black body with luminance 1. Channels may exceed 1."""
+    x, y = planckian_xy(kelvin)
+    r, g, b = (row[0] * x / y + row[1] + row[2] * (1 - x - y) / y for row in _XYZ_TO_RGB)
+    return r, g, b
+
+
+def lamp_gains(kelvin: float, white_balance: float) -> tuple[float, float, float]:
+    """Gains of red, green and blue when daylight gives way to a lamp, and the camera corrects for part of it.
+
+    Von Kries in linear sRGB: each channel is scaled by what the lamp has of it, against daylight. The camera
+    takes out the share ``white_balance`` of the cast, in stops. Grey keeps its luminance.
+    """
+    lamp, daylight = planckian_rgb(kelvin), planckian_rgb(DAYLIGHT_K)
+    cast = [(a / b) ** (1 - white_balance) for a, b in zip(lamp, daylight, strict=True)]
+    luminance = sum(share * gain for share, gain in zip(_LUMINANCE, cast, strict=True))
+    r, g, b = (gain / luminance for gain in cast)
+    return r, g, b
+
+
+def falloff(centre: Tensor, loss: float, like: Tensor) -> Tensor:
+    """Light of one lamp over the image: 1 under the lamp, falling with the squared distance, (1, 1, H, W).
+
+    Args:
+        centre: (2,) place of the lamp, down and across, in shares of the image's height and width.
+        loss: share of the light that is missing in the pixel farthest from the lamp.
+        like: images (1, C, H, W).
+    """
+    height, width = like.shape[-2:]
+    y = torch.arange(height).to(like)[:, None] + 0.5 - centre[0] * height
+    x = torch.arange(width).to(like) + 0.5 - centre[1] * width
+    squared = y * y + x * x
+    return (1 - loss * squared / squared.amax())[None, None]
+
+
+class Glare:
+    """Light that lens and haze scatter far from where it belongs.
+
+    The point spread is the mean of a near and a far Gaussian, of 1.5 % and 8 % of the image's side: a
+    stand-in for the long tail of measured glare. What is nearly white in the image was cut off there, and
+    stands for a source that is brighter than white.
+
+    Args:
+        share: part of the light that is scattered.
+        like: images of the size, device and dtype that will be changed.
+    """
+
+    _SPREADS = (0.015, 0.08)  # of the side
+    _NEARLY_WHITE = 0.9  # linear; 0.95 in stored values
+    _SOURCE = 2.0  # how much brighter than white
+
+    def __init__(self, share: float, like: Tensor) -> None:
+        side = (like.shape[-2] * like.shape[-1]) ** 0.5
+        self._share = share
+        self._near, self._far = (Blur(spread * side, like) for spread in self._SPREADS)
+
+    def __call__(self, light: Tensor, white: float) -> Tensor:
+        """Light (1, C, H, W) with glare; ``white`` is what a white of the original image has become."""
+        nearly = self._NEARLY_WHITE * white
+        beyond = ((light - nearly) / (white - nearly)).clamp(0, 1)
+        sources = light * (1 + (self._SOURCE - 1) * beyond)
+        scattered = self._near(sources) + self._far(sources)
+        return (1 - self._share) * light + self._share / 2 * scattered
+
+
+def expose_sensor(light: Tensor, noise: Tensor, full_well_e: float, read_noise_e: float) -> Tensor:
+    """What a sensor reads: photon noise, read noise, cut off at black and at the full well.
+
+    The variance grows linearly with the light (EMVA 1288): electrons + read noise², in electrons. The
+    Poisson distribution of the photons is replaced by the Gaussian of the same mean and variance, through
+    which gradients flow.
+
+    Args:
+        light: linear, 1 fills the well.
+        noise: standard normal numbers of the same shape.
+        full_well_e: electrons at 1.
+        read_noise_e: standard deviation of the read noise, in electrons.
+    """
+    # In units of the full well: a well that is as good as infinite would overflow. The floor is for the
+    # gradient, which is infinite at the root of 0.
+    variance = light / full_well_e + (read_noise_e / full_well_e) ** 2
+    return (light + variance.clamp_min(1e-24).sqrt() * noise).clamp(0, 1)
+
+
+def quantise(light: Tensor, bits: int) -> Tensor:
+    """Rounded to 2**bits levels from 0 to 1. The gradient is passed through unchanged."""
+    steps = (1 << bits) - 1
+    rounded = (light.detach().clamp(0, 1) * steps).round() / steps
+    return rounded + (light - light.detach())
