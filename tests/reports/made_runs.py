@@ -32,7 +32,7 @@ class Made:
     conditions: list = field(default_factory=lambda: list(CONDITIONS))
     class_names: list = field(default_factory=lambda: [str(i) for i in range(10)])
     file: str = "digit-{}.png"
-    examples: int = 4  # of each condition that changes images
+    examples: int = 2  # of each condition that changes images
     record: dict = field(default_factory=dict)  # fields of the record to replace
     data: dict = field(default_factory=dict)  # fields of the data record to replace
 

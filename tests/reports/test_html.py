@@ -122,7 +122,7 @@ def test_curves_differ_by_the_other_arguments_and_reach_beyond_severity_five(mak
 def test_examples_show_three_pictures_and_both_answers_by_name(make_run):
     page = Page(html_report(make_run(class_names=[f"kind {i}" for i in range(10)])))
     images = page.all("img")
-    assert len(images) == 7 * 4 * 3
+    assert len(images) == 7 * 2 * 3
     assert all(
         image["src"].startswith("data:image/png;base64,") and image["class"] == "small" for image in images
     )
