@@ -1,1 +1,74 @@
-"""What is left of an image classifier's accuracy when it is attacked, or when its world changes."""
+"""What is left of an image classifier's accuracy when it is attacked, or when its world changes.
+
+    >>> import robustbench_lite as rb
+    >>> rb.spec(rb.make("PGD(steps=10, eps=8/255)"))
+    'pgd(eps=8/255, steps=10)'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from robustbench_lite.classifiers.classifier import Classifier
+    from robustbench_lite.classifiers.loading import load_classifier
+    from robustbench_lite.data.dataset import Dataset
+    from robustbench_lite.data.loading import load_dataset
+    from robustbench_lite.errors import InputError, RbError
+    from robustbench_lite.evaluation import evaluate
+    from robustbench_lite.registry import make, spec
+    from robustbench_lite.reports.html import html_report
+    from robustbench_lite.runs import Run, read_run
+    from robustbench_lite.training.trainer import TrainingOptions, train
+    from robustbench_lite.types import Condition
+
+# Public names and where they live. They are imported when they are first used: torch takes seconds.
+_PUBLIC = {
+    "Classifier": "classifiers.classifier",
+    "Condition": "types",
+    "Dataset": "data.dataset",
+    "InputError": "errors",
+    "RbError": "errors",
+    "Run": "runs",
+    "TrainingOptions": "training.trainer",
+    "evaluate": "evaluation",
+    "html_report": "reports.html",
+    "load_classifier": "classifiers.loading",
+    "load_dataset": "data.loading",
+    "make": "registry",
+    "read_run": "runs",
+    "spec": "registry",
+    "train": "training.trainer",
+}
+
+__all__ = [
+    "Classifier",
+    "Condition",
+    "Dataset",
+    "InputError",
+    "RbError",
+    "Run",
+    "TrainingOptions",
+    "__version__",
+    "evaluate",
+    "html_report",
+    "load_classifier",
+    "load_dataset",
+    "make",
+    "read_run",
+    "spec",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -46,7 +46,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "rotation": f"{_PACKAGE}.shifts.geometry:Rotation",
     },
     "model": {
-        "demo": f"{_PACKAGE}.classifiers.demo:demo",
+        "demo": f"{_PACKAGE}.training.demo:demo",
         "linear": f"{_PACKAGE}.classifiers.networks:linear",
         "mlp": f"{_PACKAGE}.classifiers.networks:mlp",
         "cnn": f"{_PACKAGE}.classifiers.networks:cnn",
@@ -136,7 +136,7 @@ def _load_file(where: str) -> Any:
     if not path.is_file():
         raise InputError(f"no such file: {where}", "Check the path.")
     # A name of its own in sys.modules: dataclasses and pickling look their module up there.
-    name = f"_rb_file_{re.sub(r'\W', '_', str(path.resolve()))}"
+    name = "_rb_file_" + re.sub(r"\W", "_", str(path.resolve()))
     if name in sys.modules:
         return sys.modules[name]
     module_spec = importlib.util.spec_from_file_location(name, path)

@@ -29,6 +29,11 @@ class Skipped(NamedTuple):
     file: str
     reason: str
 
+    @classmethod
+    def because(cls, file: str, error: DamagedImageError) -> Skipped:
+        """With the error's reason, without the file's name in front."""
+        return cls(file, error.what.removeprefix(f"{file}: ").removesuffix("."))
+
 
 class Batch(NamedTuple):
     """Images (N, C, H, W) float32 in [0, 1], labels (N,) int64, and one id, file name and group per image."""
@@ -51,7 +56,7 @@ class Dataset:
         class_names: one name per class, in label order.
         labels: (N,) int64.
         files: one name per image, for people: a file's path below the folder, or an index.
-        sample_ids: one id per image, a hash of its content and label.
+        sample_ids: one id per image, a hash of its content and its class's name.
         read: the i-th image, (C, H, W) float32 in [0, 1]; raises DamagedImageError.
         groups: one group per image (pictures of the same part, day or camera), or None.
         skipped: images that were already found damaged.
@@ -136,7 +141,7 @@ class Dataset:
             files=tuple(self.files[i] for i in indices),
             groups=self.groups and tuple(self.groups[i] for i in indices),
             skipped=tuple(
-                Skipped(self.files[i], str(p))
+                Skipped.because(self.files[i], p)
                 for i, p in zip(chunk, pixels, strict=True)
                 if isinstance(p, DamagedImageError)
             ),

@@ -1,1 +1,1 @@
-"""Training of small classifiers."""
+"""Training of classifiers."""

@@ -1,0 +1,112 @@
+"""Carlini and Wagner's attack for the smallest l2 perturbation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustbench_lite import norms
+from robustbench_lite.attacks.losses import Target, margin, reached, target_classes
+from robustbench_lite.errors import InputError
+from robustbench_lite.rng import Streams
+from robustbench_lite.types import Attack, Cost, Model
+
+# Length of the first Adam step, per coordinate, in units of the best perturbation's size / sqrt(dimensions).
+# Measured on a robust MNIST network: 0.15 to 0.6 give the same median within 2 %.
+_RELATIVE_LR = 0.3
+
+
+@dataclass(frozen=True)
+class CW(Attack):
+    """Carlini and Wagner: the smallest l2 perturbation, by a search over the weight c of the margin.
+
+    Carlini & Wagner, *Towards evaluating the robustness of neural networks*, IEEE S&P 2017: minimise
+    ``|x' - x|² + c · max(margin + confidence, 0)`` with Adam, and search the smallest c that works, per image.
+
+    The box [0, 1] is kept by clipping after every step (the paper's first variant), not by tanh: with tanh a
+    pixel that is exactly 0 or 1 hardly moves, and 81 % of MNIST's are. Each search step starts at the best
+    image so far, and its steps shrink to the size of that perturbation.
+
+    Args:
+        steps: gradient steps for one c.
+        search_steps: values of c that are tried: tenfold until one works, then by bisection.
+        c: the first one.
+        confidence: how far, in logits, the goal must be passed.
+        lr: length of the first Adam step, per pixel on the [0, 1] scale, until an adversarial image is known.
+        target: a class index or ``least-likely``; None leaves the label.
+    """
+
+    steps: int = 100
+    search_steps: int = 9
+    c: float = 1.0
+    confidence: float = 0.0
+    lr: float = 0.02
+    target: Target = None
+    minimal = True
+
+    def __post_init__(self) -> None:
+        for name, low in (("steps", 1), ("search_steps", 1), ("confidence", 0)):
+            if not getattr(self, name) >= low:
+                raise InputError(f"cw: {name}={getattr(self, name)} is out of range.", f"It must be at least {low}.")
+        for name in ("c", "lr"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"cw: {name}={getattr(self, name)} is out of range.", "It must be positive.")
+
+    @property
+    def norm(self) -> str:
+        return "l2"
+
+    def max_cost(self) -> Cost:
+        return Cost(self.search_steps * self.steps + (self.target is not None), self.search_steps * self.steps)
+
+    def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
+        targeted = self.target is not None
+        targets = target_classes(self.target, model(images)) if targeted else None
+        goal = labels if targets is None else targets
+        best = images.clone()
+        best_size = torch.full((len(images),), torch.inf, device=images.device)
+        c = torch.full_like(best_size, self.c)
+        low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
+        for _ in range(self.search_steps):
+            found = self._minimise(model, images, goal, c, best, best_size)
+            high, low = torch.where(found, c, high), torch.where(found, low, c)
+            c = torch.where(high.isfinite(), (low + high) / 2, 10 * c)
+        return best
+
+    def _objective(self, goal: Tensor) -> Callable[[Tensor], Tensor]:
+        """What is raised: the margin by which the goal is reached, flat once it is passed by ``confidence``."""
+        sign = -1 if self.target is not None else 1
+        return lambda logits: (sign * margin(logits, goal)).clamp_max(self.confidence)
+
+    def _minimise(
+        self, model: Model, images: Tensor, goal: Tensor, c: Tensor, best: Tensor, best_size: Tensor
+    ) -> Tensor:
+        """Adam on the objective for one c per image; updates ``best`` and ``best_size``, tells where c worked."""
+        objective = self._objective(goal)
+        relative = _RELATIVE_LR * best_size / math.sqrt(images[0].numel())
+        lr = norms.per_sample(torch.where(best_size.isfinite(), relative.clamp_max(self.lr), self.lr), images)
+        z = best.clone()
+        first, second = torch.zeros_like(z), torch.zeros_like(z)
+        found = torch.zeros_like(c, dtype=torch.bool)
+        for step in range(1, self.steps + 1):
+            logits, gradient = model.gradient(z, objective)
+            delta = z - images
+            size = norms.size(delta, "l2")
+            hit = reached(logits, goal, targeted=self.target is not None)
+            if self.confidence:
+                hit &= objective(logits) >= self.confidence
+            found |= hit
+            better = hit & (size < best_size)
+            best_size.copy_(torch.where(better, size, best_size))
+            best.copy_(torch.where(norms.per_sample(better, z), z, best))
+            slope = 2 * delta - norms.per_sample(c, delta) * gradient
+            first.lerp_(slope, 0.1)
+            second.lerp_(slope * slope, 0.001)
+            decay = 0.1 + 0.9 * (1 + math.cos(math.pi * step / self.steps)) / 2
+            scale = (second / (1 - 0.999**step)).sqrt_().add_(1e-8)
+            z = (z - lr * decay * (first / (1 - 0.9**step)) / scale).clamp_(0, 1)
+        return found

@@ -1,0 +1,201 @@
+"""The frozen network with its preprocessing: the only owner of normalisation, device and eval mode."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_lite.errors import InputError
+from robustbench_lite.types import LogitsAndGradient
+
+
+class Counts(NamedTuple):
+    """Images sent forward, gradients taken, and how many of those were not finite, or all zero."""
+
+    forwards: int
+    gradients: int
+    bad_gradients: int
+    zero_gradients: int
+
+
+class Classifier:
+    """Images (N, C, H, W) in [0, 1] → logits (N, K), through a network that stays as it was.
+
+    While it is used the network is in eval mode, its parameters are frozen, and convolutions run in full
+    float32; ``frozen`` restores all of it. The network is moved to the device for good.
+
+    Args:
+        network: any module that returns logits, or an object or mapping with ``logits``.
+        mean, std: per channel, applied to images in [0, 1] before the network. Empty: no normalisation.
+        class_names: one per class, if known.
+        input_shape: (C, H, W), if known.
+        spec: how to ask for this classifier again.
+        device: a torch device.
+        notes: what was decided while loading, for people.
+        history: the training record, if the checkpoint carries one.
+
+    Raises:
+        InputError: mean and std differ in length, or a std is not positive.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+        class_names: Sequence[str] | None = None,
+        input_shape: tuple[int, int, int] | None = None,
+        spec: str = "",
+        device: str | torch.device = "cpu",
+        notes: Sequence[str] = (),
+        history: dict[str, Any] | None = None,
+    ) -> None:
+        if len(mean) != len(std):
+            raise InputError(f"{len(mean)} means but {len(std)} standard deviations.", "Give one of each per channel.")
+        if any(not s > 0 for s in std):
+            raise InputError(f"std={tuple(std)} holds a value that is not positive.", "Check --std.")
+        self.network = network.to(device)
+        self.device = torch.device(device)
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.input_shape = input_shape
+        self.spec = spec or type(network).__name__
+        self.notes = tuple(notes)
+        self.history = history
+        self._forwards = self._gradients = 0
+        self._faulty = torch.zeros(2, dtype=torch.int64, device=device)  # not finite, all zero
+        self._depth = 0
+        self._shift = torch.tensor(self.mean, device=device).view(1, -1, 1, 1)
+        self._scale = torch.tensor(self.std, device=device).view(1, -1, 1, 1)
+
+    def to(self, device: str | torch.device) -> Classifier:
+        """The same classifier on another device."""
+        if torch.device(device) == self.device:
+            return self
+        return Classifier(
+            self.network,
+            mean=self.mean,
+            std=self.std,
+            class_names=self.class_names,
+            input_shape=self.input_shape,
+            spec=self.spec,
+            device=device,
+            notes=self.notes,
+            history=self.history,
+        )
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.spec!r}, device={str(self.device)!r})"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (N, K) float32, without a graph."""
+        with self.frozen(), torch.no_grad():
+            return self._forward(images)
+
+    def gradient(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> LogitsAndGradient:
+        """Logits, and the gradient of the loss with respect to the images; gradients that are not finite are 0.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            loss: logits (N, K) → (N,); the value of one image must not depend on the others.
+        """
+        with self.frozen(), torch.enable_grad():
+            x = images.detach().requires_grad_()
+            logits = self._forward(x)
+            (grad,) = torch.autograd.grad(loss(logits).sum(), x)
+        self._gradients += len(images)
+        # Counted on the device: asking the host at every step would slow an attack down.
+        flat = grad.flatten(1)
+        self._faulty += torch.stack([(~flat.isfinite().all(1)).sum(), (flat == 0).all(1).sum()])
+        return LogitsAndGradient(logits.detach(), torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0))
+
+    def take_counts(self) -> Counts:
+        """What was spent since the last call."""
+        bad, zero = self._faulty.tolist()
+        counts = Counts(self._forwards, self._gradients, bad, zero)
+        self._forwards = self._gradients = 0
+        self._faulty.zero_()
+        return counts
+
+    def _forward(self, images: Tensor) -> Tensor:
+        if len(images) == 0:
+            raise InputError("no images to classify.", "Give at least one.")
+        x = images.to(self.device, torch.float32)
+        if self.mean:
+            if len(self.mean) not in (1, x.shape[1]):
+                raise InputError(
+                    f"the images have {x.shape[1]} channels, mean and std have {len(self.mean)}.",
+                    "Give --channels, or as many means as channels.",
+                )
+            x = (x - self._shift) / self._scale
+        try:
+            out = self.network(x)
+        except RuntimeError as error:
+            if self.device.type == "cuda" and isinstance(error, torch.cuda.OutOfMemoryError):
+                raise InputError("the device is out of memory.", "Give a smaller --batch-size.") from None
+            raise InputError(
+                f"the network refuses images of shape {tuple(images.shape[1:])}: {str(error).splitlines()[0]}.",
+                "Check --input-size and --channels.",
+            ) from error
+        self._forwards += len(images)
+        return _logits(out, len(images))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Eval mode, no parameter gradients, full float32; everything is handed back as it was. Re-entrant."""
+        if self._depth:
+            yield
+            return
+        modes = [(module, module.training) for module in self.network.modules()]
+        wanted = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self._depth += 1
+        try:
+            self.network.eval()
+            for parameter in wanted:
+                parameter.requires_grad_(False)
+            # TF32 and autotuning would make the last digits depend on the batch.
+            with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+                yield
+        finally:
+            self._depth -= 1
+            for module, mode in modes:
+                module.training = mode
+            for parameter in wanted:
+                parameter.requires_grad_(True)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trainable numbers in the network."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of all weights and buffers: names, shapes and bytes."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _logits(out: Any, n: int) -> Tensor:
+    """The tensor of logits in whatever the network returns."""
+    if isinstance(out, dict) and "logits" in out:
+        out = out["logits"]
+    elif hasattr(out, "logits"):  # transformers' outputs, GoogLeNet and Inception in train mode
+        out = out.logits
+    elif isinstance(out, (tuple, list)) and out:
+        out = out[0]
+    if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != n or out.shape[1] < 2:
+        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise InputError(
+            f"the network returns {got} for {n} images; logits of shape ({n}, number of classes) are needed.",
+            "Give a classifier.",
+        )
+    return out.float()

@@ -1,0 +1,168 @@
+"""Find, build and fill the network that a model spec names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from robustbench_lite import registry
+from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.classifiers.weights import CheckpointInfo, load_into, read_info, read_state
+from robustbench_lite.errors import InputError
+from robustbench_lite.specs import Call, parse
+
+NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    # Means and deviations of the training images, as torchvision's pretrained networks expect them.
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+def load_classifier(
+    model: str,
+    *,
+    weights: Path | str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    class_names: Sequence[str] | None = None,
+    num_classes: int | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    device: str = "auto",
+) -> Classifier:
+    """Load a classifier.
+
+    Args:
+        model: a checkpoint of ``rb train`` (``net.safetensors``); ``torchvision:resnet18`` or any other name
+            there; ``timm:NAME``; ``file.py:factory`` or ``package.module:factory``, a function or class that
+            returns the network; a built-in network such as ``cnn(width=16)``; or ``demo``.
+        weights: a ``.safetensors``, ``.pt`` or ``.pth`` file with a state dict.
+        mean, std: normalisation of images in [0, 1], per channel; by default the checkpoint's, or none.
+        class_names: of the data; checked against the checkpoint's.
+        num_classes: outputs of a torchvision, timm or built-in network; by default the number of class names.
+        input_shape: (C, H, W) of the images; a built-in network needs it.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, …
+
+    Raises:
+        InputError: anything that does not fit, with the key, the value and the remedy.
+    """
+    where = resolve_device(device)
+    if num_classes is None and class_names is not None:
+        num_classes = len(class_names)
+    path = Path(model).expanduser()
+    if path.suffix in (".safetensors", ".pt", ".pth") and weights is None:
+        return _checkpoint(path, mean, std, where)
+    call = model_call(model)
+    network = build(call, num_classes=num_classes, input_shape=input_shape)
+    if isinstance(network, Classifier):  # the demo, or a factory that brings its own preprocessing
+        return network.to(where)
+    notes: list[str] = []
+    if weights is not None:
+        source = Path(weights).expanduser()
+        state, notes = read_state(source)
+        load_into(network, state, source)
+    elif registry.canonical_name("model", call.name) is not None:
+        raise InputError(
+            f"the network {model} has no weights.",
+            f"Give --weights FILE, or train it: rb train --model {model!r} --out net.safetensors.",
+        )
+    return Classifier(
+        network,
+        mean=mean or (),
+        std=std or (),
+        spec=model,
+        input_shape=input_shape,
+        device=where,
+        notes=notes,
+    )
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: the device does not exist on this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {device} cannot be used: {reason}", "Use --device cpu.") from None
+    return device
+
+
+def model_call(model: str) -> Call:
+    """A model spec as name and arguments. ``torchvision:resnet18`` means ``torchvision(name=resnet18)``."""
+    head, colon, rest = model.partition(":")
+    if colon and head.lower() in ("torchvision", "timm"):
+        return Call(head.lower(), {"name": rest})
+    calls = parse(model)
+    if len(calls) != 1:
+        raise InputError(f"{model!r} is not one network.", "Name one.")
+    return calls[0]
+
+
+def build(
+    call: Call, *, num_classes: int | None, input_shape: tuple[int, int, int] | None
+) -> nn.Module | Classifier:
+    """What the factory that a call names returns; it gets the sizes that it asks for by keyword."""
+    factory = registry.load("model", call.name)
+    sizes: dict[str, Any] = {"num_classes": num_classes, "input_shape": input_shape}
+    parameters = inspect.signature(factory).parameters
+    wanted = {name: value for name, value in sizes.items() if name in parameters and name not in call.arguments}
+    own = registry.canonical_name("model", call.name) is not None
+    for name, value in list(wanted.items()):
+        if value is None:
+            if parameters[name].default is not inspect.Parameter.empty and not own:
+                del wanted[name]
+                continue
+            flag = "--" + name.replace("_", "-").replace("input-shape", "input-size and --channels")
+            raise InputError(f"{call.name} needs to know its {name.replace('_', ' ')}.", f"Give {flag}.")
+    network = registry.construct(factory, call, **wanted)
+    if not isinstance(network, (nn.Module, Classifier)):
+        raise InputError(
+            f"{call.name} returns {type(network).__name__}, not a torch.nn.Module.", "Return the network."
+        )
+    return network
+
+
+def build_network(
+    architecture: str, *, num_classes: int, input_shape: tuple[int, int, int]
+) -> nn.Module:
+    """The untrained network of an architecture spec, for training or for a checkpoint's weights."""
+    network = build(model_call(architecture), num_classes=num_classes, input_shape=input_shape)
+    if isinstance(network, Classifier):
+        raise InputError(f"{architecture} is trained already.", "Name an architecture, for example cnn.")
+    return network
+
+
+def _checkpoint(
+    path: Path, mean: Sequence[float] | None, std: Sequence[float] | None, device: str
+) -> Classifier:
+    state, notes = read_state(path)
+    info = read_info(path) if path.suffix == ".safetensors" else None
+    if info is None:
+        raise InputError(
+            f"{path} holds weights only, and does not say of which network.",
+            f"Name it: --model torchvision:resnet18 --weights {path}, or --model file.py:factory.",
+        )
+    network = build_network(
+        info.architecture, num_classes=len(info.class_names), input_shape=info.input_shape
+    )
+    load_into(network, state, path)
+    return Classifier(
+        network,
+        mean=info.mean if mean is None else mean,
+        std=info.std if std is None else std,
+        class_names=info.class_names,
+        input_shape=info.input_shape,
+        spec=str(path),
+        device=device,
+        notes=notes,
+        history=info.history,
+    )

@@ -1,0 +1,150 @@
+"""Weights from files, and the self-describing checkpoint. Nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from robustbench_lite.errors import InputError
+
+_NESTED_UNDER = ("state_dict", "model_state_dict", "model", "net")
+_KEY = "robustbench_lite"
+
+
+class CheckpointInfo(BaseModel):
+    """What a checkpoint says of itself, beside the weights.
+
+    ``architecture`` is the spec of the network, ``history`` the training record.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = 1
+    architecture: str
+    class_names: list[str]
+    input_shape: tuple[int, int, int]
+    mean: list[float]
+    std: list[float]
+    history: dict[str, Any]
+
+
+def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo) -> None:
+    """Write weights and description as one safetensors file, in one piece or not at all.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    content = save(state, metadata={_KEY: info.model_dump_json()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.", "Choose another place with --out.") from None
+
+
+def read_info(path: Path) -> CheckpointInfo | None:
+    """The description in a safetensors file, or None if it carries none.
+
+    Raises:
+        InputError: the file is damaged, or written by a newer version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no safetensors file: {error}.", "Check the file.") from None
+    if _KEY not in metadata:
+        return None
+    try:
+        if (found := json.loads(metadata[_KEY]).get("format", 1)) > 1:
+            raise InputError(f"{path} has checkpoint format {found}; this release reads 1.", "Upgrade.")
+        return CheckpointInfo.model_validate_json(metadata[_KEY])
+    except (ValidationError, ValueError) as error:
+        raise InputError(f"the description in {path} is damaged: {error}.", "Train it again.") from None
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The state dict in a ``.safetensors``, ``.pt`` or ``.pth`` file, and what was done to get at it.
+
+    Raises:
+        InputError: no such file, a damaged one, no state dict in it, or a pickle that needs more than tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"no such file: {path}", "Check the path.")
+    if path.suffix == ".safetensors":
+        read_info(path)  # says clearly what is wrong with a damaged file
+        with safe_open(path, framework="pt") as file:
+            return _clean({name: file.get_tensor(name) for name in file.keys()}, path)  # noqa: SIM118
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path} holds more than tensors; loading it would run code from the file.",
+            "Where it was made: torch.save(network.state_dict(), FILE), and load that.",
+        ) from None
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be read as PyTorch weights: {reason}", "Check the file.") from None
+    return _clean(content, path)
+
+
+def _clean(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    notes = []
+    for key in _NESTED_UNDER:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            notes.append(f"weights taken from {key!r} in {path.name}")
+    state = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    if not state:
+        raise InputError(f"{path} holds no state dict.", "Save one: torch.save(network.state_dict(), FILE).")
+    for prefix in ("module.", "_orig_mod."):  # left by DataParallel and torch.compile
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+            notes.append(f"prefix {prefix!r} stripped from the names in {path.name}")
+    return state, notes
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
+    """Put weights into a network; every name and shape must fit.
+
+    Raises:
+        InputError: names the first key that does not fit, and both shapes.
+    """
+    own = network.state_dict()
+    for name, tensor in state.items():
+        if name in own and own[name].shape != tensor.shape:
+            raise InputError(
+                f"{source} does not fit the network: {name!r} has shape {tuple(tensor.shape)}, "
+                f"the network wants {tuple(own[name].shape)}.",
+                "Check the architecture, --num-classes and --channels.",
+            )
+    # Batch norm counters only matter to training; old files lack them.
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in state if name not in own]
+    if missing or unknown:
+        parts = [f"lacks {_some(missing)}"] * bool(missing) + [f"has unknown {_some(unknown)}"] * bool(unknown)
+        raise InputError(f"{source} does not fit the network: it {' and '.join(parts)}.", "Check the architecture.")
+    network.load_state_dict(dict(state), strict=False)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
