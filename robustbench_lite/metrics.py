@@ -86,7 +86,7 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
     rows = by_condition[record.spec]
     clean = by_condition.get("clean", rows.iloc[:0])
     # A condition that was interrupted has fewer rows than the clean images.
-    clean = clean[clean["sample_id"].isin(rows["sample_id"])]
+    clean = clean[clean["index"].isin(rows["index"])]
     n = len(rows)
     groups = None if run.record.data.n_groups is None else rows["group"].to_numpy()
     interval = proportion_interval(rows["correct"].to_numpy(), groups)

@@ -208,16 +208,29 @@ def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
     return target(**arguments, **extra)
 
 
+def severity_of(part: Attack | Shift) -> float | None:
+    """Where a shift stands on its severity scale; None for attacks, and where every scaled argument is given.
+
+    The fields whose default is None are those that the scale sets.
+    """
+    if part.kind != "shift" or not dataclasses.is_dataclass(part):
+        return None
+    scaled = [getattr(part, f.name) for f in dataclasses.fields(part) if f.default is None]
+    off_scale = bool(scaled) and None not in scaled
+    return None if off_scale else float(part.severity)  # type: ignore[union-attr]
+
+
 def spec(thing: Condition | Attack | Shift) -> str:
-    """The canonical spec: arguments in the order of the class, those that have their default left out."""
+    """The canonical spec: arguments in the order of the class, defaults left out, but severity always said."""
     if isinstance(thing, Condition):
         return " + ".join(spec(part) for part in thing.parts) or "clean"
     if not dataclasses.is_dataclass(thing):
         raise InputError(f"{type(thing).__name__} is no dataclass.", "Attacks and shifts are frozen dataclasses.")
+    severity = severity_of(thing)
     arguments = {
         f.name: getattr(thing, f.name)
         for f in dataclasses.fields(thing)
-        if f.init and getattr(thing, f.name) != f.default
+        if (severity is not None if f.name == "severity" else getattr(thing, f.name) != f.default)
     }
     return format_call(Call(name_of(type(thing)), arguments))
 

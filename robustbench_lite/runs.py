@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 COLUMNS = {
+    "index": "int32",  # place of the image in the data set; with the condition it names the row
     "sample_id": "string",
     "file": "string",
     "group": "string",  # missing where the data have no groups

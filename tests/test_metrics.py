@@ -112,10 +112,10 @@ def condition(spec, kind="attack", **changes):
     return ConditionRecord(spec=spec, kind=kind, **{**plain, **changes})
 
 
-def rows(spec, correct, ids=None, **columns):
+def rows(spec, correct, index=None, **columns):
     n = len(correct)
     plain = {
-        "sample_id": [f"x{i}" for i in range(n)] if ids is None else ids,
+        "index": range(n) if index is None else index,
         "group": [None] * n,
         "condition": [spec] * n,
         "correct": correct,
@@ -136,7 +136,7 @@ def run_of(*parts, n_groups=None):
 
 def test_the_drop_is_over_the_same_images():
     clean = condition("clean", "clean"), rows("clean", [1, 1, 0, 0])
-    cut_short = condition("fgsm"), rows("fgsm", [0, 1], ids=["x1", "x0"])
+    cut_short = condition("fgsm"), rows("fgsm", [0, 1], index=[1, 0])
     summary = summarise(run_of(clean, cut_short))
     assert summary[0]["drop"] == 0
     assert summary[1]["n"] == 2

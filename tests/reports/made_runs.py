@@ -51,6 +51,7 @@ def rows(made):
         frames.append(
             pd.DataFrame(
                 {
+                    "index": range(made.n),
                     "sample_id": [f"id{i}" for i in range(made.n)],
                     "file": [made.file.format(i) for i in range(made.n)],
                     "group": None,

@@ -1,0 +1,366 @@
+"""The loop: every batch of images under every condition, scored afresh. It trusts no attack and no shift."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from robustbench_lite import checks, norms
+from robustbench_lite.attacks.losses import margin, target_classes
+from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.data.dataset import Batch, Dataset, Skipped
+from robustbench_lite.errors import InputError, RbError
+from robustbench_lite.examples import ExampleKeeper
+from robustbench_lite.registry import make, severity_of, spec
+from robustbench_lite.rng import Streams
+from robustbench_lite.runs import COLUMNS, ConditionRecord, Example, ThreatModel
+from robustbench_lite.types import Attack, Condition, Shift
+
+BUDGET_TOLERANCE = 1e-6
+
+
+class Progress(NamedTuple):
+    """How far the loop is: ``done`` of ``total`` images times conditions."""
+
+    done: int
+    total: int
+    condition: str
+
+
+@dataclass
+class Evaluation:
+    """What came out. ``samples`` has the columns of ``runs.COLUMNS``, one row per image and condition."""
+
+    samples: pd.DataFrame
+    conditions: list[ConditionRecord]
+    status: Literal["done", "interrupted", "failed"]
+    skipped: list[Skipped]
+    warnings: list[str]
+    examples: list[Example]
+    images: dict[str, bytes]
+    seconds: float
+    error: Exception | None = None
+
+
+@dataclass
+class _Tally:
+    """What one condition has come to so far."""
+
+    condition: Condition
+    spec: str
+    rows: list[pd.DataFrame] = field(default_factory=list)
+    forwards: int = 0
+    gradients: int = 0
+    bad_gradients: int = 0
+    zero_gradients: int = 0
+    not_finite: int = 0
+    seconds: float = 0.0
+
+
+class _Outcome(NamedTuple):
+    """Images after a condition, and what became of each: (N, C, H, W), then (N,) each."""
+
+    images: Tensor
+    lost: Tensor  # bool: wrong before an attack, which counts as wrong whatever follows
+    attacked: Tensor  # bool
+    target: Tensor | None
+
+
+def resolve(condition: Condition, eps: dict[str, float]) -> Condition:
+    """The condition with the data's usual budget wherever an attack was given none."""
+
+    def filled(part: Attack | Shift) -> Attack | Shift:
+        if part.kind == "attack" and getattr(part, "eps", 0) is None:
+            usual = eps.get(part.norm)  # type: ignore[union-attr]
+            if usual is None:
+                raise InputError(
+                    f"there is no usual eps for {part.norm} on these data.",  # type: ignore[union-attr]
+                    "Give --eps.",
+                )
+            return dataclasses.replace(part, eps=usual)  # type: ignore[type-var]
+        return part
+
+    return Condition(tuple(filled(part) for part in condition.parts))
+
+
+def plan(conditions: Sequence[Condition | Attack | Shift | str], eps: dict[str, float]) -> list[Condition]:
+    """The conditions as they will run: clean first, each once, every budget filled in."""
+    full = [Condition()]
+    for given in conditions:
+        if isinstance(given, str):
+            condition = make(given)
+        else:
+            condition = given if isinstance(given, Condition) else Condition((given,))
+        condition = resolve(condition, eps)
+        if condition not in full:
+            full.append(condition)
+    return full
+
+
+def evaluate(
+    classifier: Classifier,
+    dataset: Dataset,
+    conditions: Sequence[Condition | Attack | Shift | str],
+    *,
+    seed: int = 0,
+    batch_size: int = 128,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Evaluation:
+    """Classify every image as it is and under every condition.
+
+    An image that is wrong on the clean image counts as wrong under every attack, and no attack is run on it.
+    The result does not depend on batch size or order: every image has random streams of its own.
+
+    Args:
+        classifier: the network and its preprocessing.
+        dataset: labelled images.
+        conditions: specs such as ``pgd(eps=8/255)``, or attacks, shifts and chains of them. Clean is added.
+        seed: of all random streams.
+        batch_size: images at a time.
+        on_progress: called after every batch under every condition.
+
+    Returns:
+        What was computed. After Ctrl-C (status ``interrupted``) or a failure (status ``failed``, with
+        ``error``) that is less than was asked for; a failure before the first result is raised.
+
+    Raises:
+        InputError: the network does not fit the data, or returns values that are not finite on clean images.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
+    if len(dataset) == 0:
+        raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
+    tallies = [_Tally(c, spec(c)) for c in plan(conditions, dataset.eps)]
+    keeper = ExampleKeeper()
+    skipped, warnings = list(dataset.skipped), list[str]()
+    status: Literal["done", "interrupted", "failed"] = "done"
+    failure: Exception | None = None
+    start, done, offset = time.perf_counter(), 0, 0
+    total = len(dataset) * len(tallies)
+    try:
+        with classifier.frozen():
+            for batch in dataset.batches(batch_size):
+                skipped += batch.skipped
+                if len(batch.labels):
+                    images, labels = batch.images.to(classifier.device), batch.labels.to(classifier.device)
+                    logits = _clean_logits(classifier, images, batch, dataset)
+                    if not warnings and offset == 0:
+                        warnings += _network_warnings(classifier, images, logits)
+                    for tally in tallies:
+                        _run(tally, classifier, images, labels, logits, batch, offset, seed, keeper)
+                        done += len(labels)
+                        on_progress(Progress(done, total, tally.spec))
+                offset += batch_size
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except Exception as error:
+        if not tallies[0].rows:
+            raise
+        status, failure = "failed", error
+    if not tallies[0].rows and status == "done":
+        raise InputError(f"none of the {len(skipped)} images of {dataset.spec} can be read.", "Check the files.")
+    if tallies[0].rows:
+        warnings += _majority_warning(tallies[0], dataset)
+    frames = [rows for tally in tallies for rows in tally.rows]
+    return Evaluation(
+        samples=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS)),
+        conditions=[_record(tally) for tally in tallies],
+        status=status,
+        skipped=skipped,
+        warnings=warnings,
+        examples=keeper.examples(),
+        images=keeper.images(),
+        seconds=time.perf_counter() - start,
+        error=failure,
+    )
+
+
+def _clean_logits(classifier: Classifier, images: Tensor, batch: Batch, dataset: Dataset) -> Tensor:
+    logits = classifier(images)
+    if logits.shape[1] != len(dataset.class_names):
+        raise InputError(
+            f"the network has {logits.shape[1]} classes, {dataset.spec} has {len(dataset.class_names)}.",
+            "Give the data that it was trained for, or the right network.",
+        )
+    broken = (~logits.isfinite().all(1)).nonzero()[:, 0].tolist()
+    if broken:
+        raise InputError(
+            f"the network returns NaN or infinity for {len(broken)} of {len(images)} unchanged images "
+            f"(first: {batch.files[broken[0]]}).",
+            "Check the weights and --mean/--std.",
+        )
+    return logits
+
+
+def _network_warnings(classifier: Classifier, images: Tensor, logits: Tensor) -> list[str]:
+    found = [checks.probability_outputs(logits), checks.random_outputs(classifier, images[:16])]
+    classifier.take_counts()  # the look at the network is nobody's cost
+    return [sentence for sentence in found if sentence]
+
+
+def _majority_warning(clean: _Tally, dataset: Dataset) -> list[str]:
+    rows = pd.concat(clean.rows)
+    counts = rows["label"].value_counts().reindex(range(len(dataset.class_names)), fill_value=0)
+    sentence = checks.no_better_than_majority(
+        int(rows["correct"].sum()), counts.tolist(), dataset.class_names
+    )
+    return [sentence] if sentence else []
+
+
+def _run(
+    tally: _Tally,
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    clean: Tensor,
+    batch: Batch,
+    offset: int,
+    seed: int,
+    keeper: ExampleKeeper,
+) -> None:
+    """One batch under one condition: apply, score afresh, write the rows, count the cost."""
+    start = time.perf_counter()
+    outcome = _apply(tally.condition, classifier, images, labels, clean, batch.sample_ids, seed)
+    logits = classifier(outcome.images) if tally.condition.parts else clean
+    finite = logits.isfinite().all(1)
+    prediction = torch.where(finite, logits.argmax(1), -1)
+    correct = (prediction == labels) & ~outcome.lost
+    goal = prediction != labels if outcome.target is None else prediction == outcome.target
+    delta = outcome.images - images
+    confidence = torch.where(finite, logits.softmax(1).amax(1), 0.0)
+    columns: dict[str, Any] = {
+        "index": range(offset, offset + len(labels)),
+        "sample_id": batch.sample_ids,
+        "file": batch.files,
+        "group": batch.groups or [None] * len(labels),
+        "label": labels,
+        "condition": tally.spec,
+        "kind": tally.condition.kind,
+        "severity": severity(tally.condition),
+        "prediction": prediction,
+        "correct": correct,
+        "attacked": outcome.attacked,
+        "succeeded": outcome.attacked & goal,
+        "confidence": confidence,
+        "margin": torch.where(finite, -margin(logits, labels), torch.nan),
+        "l2": norms.size(delta, "l2"),
+        "linf": norms.size(delta, "linf"),
+    }
+    rows = pd.DataFrame({k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
+    rows = rows.astype(COLUMNS)
+    tally.rows.append(rows)
+    if tally.condition.parts:
+        keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
+    counts = classifier.take_counts()
+    tally.forwards += counts.forwards if tally.condition.parts else len(labels)
+    tally.gradients += counts.gradients
+    tally.bad_gradients += counts.bad_gradients
+    tally.zero_gradients += counts.zero_gradients
+    tally.not_finite += int((~finite).sum())
+    tally.seconds += time.perf_counter() - start
+
+
+def _apply(
+    condition: Condition,
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    clean: Tensor,
+    sample_ids: tuple[str, ...],
+    seed: int,
+) -> _Outcome:
+    x = images
+    lost, attacked = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels, dtype=torch.bool)
+    target: Tensor | None = None
+    seen: list[str] = []
+    for part in condition.parts:
+        name = spec(part)
+        # A part has the same stream alone and in a chain; a repeated one must not repeat its numbers.
+        streams = Streams(seed, name + "#" * seen.count(name), sample_ids)
+        seen.append(name)
+        if part.kind == "shift":
+            x = _verified(part, name, x, part(x, streams))  # type: ignore[call-arg, arg-type]
+            continue
+        logits = clean if x is images else classifier(x)
+        target = target_classes(getattr(part, "target", None), logits)
+        lost |= logits.argmax(1) != labels
+        fit = ~lost if target is None else ~lost & (target != labels)
+        attacked |= fit
+        if fit.any():
+            before = x[fit]
+            after = part(classifier, before.clone(), labels[fit], streams[fit.nonzero()[:, 0]])  # type: ignore[call-arg]
+            x = x.clone()
+            x[fit] = _verified(part, name, before, after)
+    return _Outcome(x, lost, attacked, target)
+
+
+def _verified(part: Attack | Shift, name: str, before: Tensor, after: Any) -> Tensor:
+    """The output of an attack or shift, if it is what it must be.
+
+    Raises:
+        RbError: wrong shape or type, not finite, outside [0, 1], or over the budget. A fault of ours for
+            what we wrote, a refused input (InputError) for what others did.
+    """
+    problem = _problem(part, before, after)
+    if problem is None:
+        return after  # type: ignore[no-any-return]
+    ours = type(part).__module__.startswith("robustbench_lite.")
+    raise (RbError if ours else InputError)(f"{name} {problem}.", "" if ours else "Mend it.")
+
+
+def _problem(part: Attack | Shift, before: Tensor, after: Any) -> str | None:
+    if not isinstance(after, Tensor) or after.shape != before.shape or after.dtype != before.dtype:
+        got = f"{tuple(after.shape)} {after.dtype}" if isinstance(after, Tensor) else type(after).__name__
+        return f"returned {got} for images of {tuple(before.shape)} {before.dtype}"
+    if not after.isfinite().all():
+        return "returned images with NaN or infinity"
+    if after.min() < 0 or after.max() > 1:
+        return f"returned values from {float(after.min()):.4g} to {float(after.max()):.4g}, outside [0, 1]"
+    eps = getattr(part, "eps", None) if part.kind == "attack" else None
+    if eps is not None:
+        largest = float(norms.size(after - before, part.norm).max())  # type: ignore[union-attr]
+        if largest > eps + BUDGET_TOLERANCE * max(1, eps):
+            return f"went over its budget: {part.norm} {largest:.6g} > {eps:.6g}"  # type: ignore[union-attr]
+    return None
+
+
+def severity(condition: Condition) -> float | None:
+    """The severity of a single shift; None for anything else."""
+    return severity_of(condition.parts[0]) if len(condition.parts) == 1 else None
+
+
+def _record(tally: _Tally) -> ConditionRecord:
+    warnings = [checks.bad_gradients(tally.bad_gradients, tally.zero_gradients, tally.gradients)]
+    if tally.not_finite:
+        warnings.append(
+            f"the network returned NaN or infinity for {tally.not_finite} changed images; they count as wrong."
+        )
+    return ConditionRecord(
+        spec=tally.spec,
+        kind=tally.condition.kind,  # type: ignore[arg-type]
+        severity=severity(tally.condition),
+        parameters=[
+            {"name": spec(part).partition("(")[0], **dataclasses.asdict(part)}  # type: ignore[call-overload]
+            for part in tally.condition.parts
+        ],
+        threat_model=[_threat_model(attack) for attack in tally.condition.attacks],
+        n=sum(map(len, tally.rows)),
+        forwards=tally.forwards,
+        gradients=tally.gradients,
+        seconds=round(tally.seconds, 3),
+        warnings=[sentence for sentence in warnings if sentence],
+    )
+
+
+def _threat_model(attack: Attack) -> ThreatModel:
+    target = getattr(attack, "target", None)
+    return ThreatModel(
+        norm=attack.norm, eps=getattr(attack, "eps", None), target=None if target is None else str(target)
+    )
