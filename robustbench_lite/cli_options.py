@@ -1,0 +1,139 @@
+"""The options that all commands share, written once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from robustbench_lite.session import Inputs
+
+NETWORK, DATA, OUTPUT = "Network", "Data", "Run and output"
+
+
+@dataclass(frozen=True)
+class Common:
+    """Shared options. Their names and defaults are those of session.Inputs, and the ones of output."""
+
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="net.safetensors, torchvision:resnet18, timm:NAME, file.py:factory, or demo.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = "demo"
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="State dict: .safetensors, .pt or .pth. Never runs code.", rich_help_panel=NETWORK),
+    ] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Normalisation of images in [0, 1]: 0.5 or 0.485,0.456,0.406 or imagenet (with its std).",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None
+    std: Annotated[
+        str | None, typer.Option(help="As --mean: 0.5 or one per channel.", rich_help_panel=NETWORK)
+    ] = None
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "-d",
+            help="folder:PATH (a folder per class), npz:PATH, mnist, cifar10, digits, …; see rb ls data.",
+            rich_help_panel=DATA,
+        ),
+    ] = "digits"
+    data_root: Annotated[
+        Path | None, typer.Option(help="Where mnist, cifar10, … are. [default: data]", rich_help_panel=DATA)
+    ] = None
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch mnist, cifar10, … if missing.", rich_help_panel=DATA)
+    ] = False
+    split: Annotated[str, typer.Option(help="train, val, test or all.", rich_help_panel=DATA)] = "test"
+    limit: Annotated[
+        int | None, typer.Option(help="Draw this many images, seeded, by class.", rich_help_panel=DATA)
+    ] = None
+    first: Annotated[
+        int | None, typer.Option(help="Take the first so many, in data order.", rich_help_panel=DATA)
+    ] = None
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help=r"Pictures of one part: a pattern in the file name ('part(\d+)'), level:N, or column:NAME.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+    input_size: Annotated[
+        str | None, typer.Option(help="Scale and crop images: 96 or 96x128 (H x W).", rich_help_panel=DATA)
+    ] = None
+    resize: Annotated[
+        int | None,
+        typer.Option(help="Shorter side before the crop. [default: just covers it]", rich_help_panel=DATA),
+    ] = None
+    channels: Annotated[
+        int | None, typer.Option(help="1 (grey), 3 (colour) or 4.", rich_help_panel=DATA)
+    ] = None
+    max_damaged: Annotated[
+        float, typer.Option(help="Share of unreadable images that is put up with.", rich_help_panel=DATA)
+    ] = 0.01
+    seed: Annotated[int, typer.Option(help="Of everything random.", rich_help_panel=OUTPUT)] = 0
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images at a time. [default: 128; training: 64]", rich_help_panel=OUTPUT)
+    ] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=OUTPUT)] = "auto"
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where the result goes. [default: runs/…]", rich_help_panel=OUTPUT),
+    ] = None
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Results and errors only.", rich_help_panel=OUTPUT)
+    ] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more on stderr.", rich_help_panel=OUTPUT)
+    ] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Load and check, say what would be done.", rich_help_panel=OUTPUT)
+    ] = False
+
+    def inputs(self) -> Inputs:
+        """The part that says which network and which images."""
+        from robustbench_lite.session import Inputs
+
+        given = {f.name: getattr(self, f.name) for f in fields(Inputs)}
+        if self.batch_size is None:
+            del given["batch_size"]
+        return Inputs(**given)
+
+
+def with_common(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's last parameter, ``common``, by the shared options."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "common"]
+    hints = inspect.get_annotations(Common, eval_str=True)
+    shared = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields(Common)
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        common = Common(**{f.name: values.pop(f.name) for f in fields(Common)})
+        command(**values, common=common)
+
+    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    wrapped.__signature__ = signature.replace(parameters=[*keyword_only, *shared])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+    return wrapped

@@ -1,0 +1,111 @@
+"""What commands print: results on stdout, everything else on stderr; errors as one line with an exit code."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from robustbench_lite.errors import ExitCode, RbError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_T = TypeVar("_T")
+
+
+def stdout() -> Console:
+    """For results. Wide when it is no terminal, so that a log keeps its columns."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+
+
+def stderr() -> Console:
+    """For progress, notes and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout. NaN is no JSON; there is none in our documents."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def note(text: str) -> None:
+    """A line on stderr, as it is: brackets in it are no markup."""
+    stderr().print(text, markup=False)
+
+
+def set_verbosity(*, verbose: bool, quiet: bool) -> None:
+    """Let our own log through to stderr: from warnings on, with -v from infos on, with -q errors only."""
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("robustbench_lite").setLevel(level)
+
+
+@contextmanager
+def busy(text: str, *, quiet: bool = False) -> Iterator[None]:
+    """A spinner on a terminal while something takes seconds."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    with stderr().status(text):
+        yield
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr, moved by ``update(done, total, text)``; none where stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total, text: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=stderr(), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
+
+
+def guarded(command: Callable[..., _T]) -> Callable[..., _T]:
+    """Turn every error of a command into one message and its exit code. RB_DEBUG=1 shows the traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> _T:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            note("interrupted")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except BrokenPipeError:  # rb ls | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.DONE) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if os.environ.get("RB_DEBUG"):
+                raise
+            raise typer.Exit(_report(error)) from None
+
+    return wrapped
+
+
+def _report(error: Exception) -> ExitCode:
+    if isinstance(error, RbError):
+        text, code = str(error), error.exit_code
+    elif isinstance(error, OSError) and error.strerror:
+        text, code = f"{error.strerror}: {error.filename}", ExitCode.FAULT
+    else:
+        text = f"{type(error).__name__}: {error} This is a fault of ours; RB_DEBUG=1 shows where."
+        code = ExitCode.FAULT
+    note("error: " + " ".join([text, *getattr(error, "__notes__", [])]))
+    return code

@@ -1,0 +1,264 @@
+"""From a few strings to a run: load the network and the data, evaluate, write the record."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from robustbench_lite import runs
+from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.classifiers.loading import NORMALISATIONS, load_classifier
+from robustbench_lite.data.dataset import Dataset
+from robustbench_lite.data.loading import load_dataset
+from robustbench_lite.errors import InputError
+from robustbench_lite.evaluation import Evaluation, Progress, evaluate, plan
+from robustbench_lite.specs import parse_number
+from robustbench_lite.types import Condition
+
+DEMO_MODEL, DEMO_DATA = "demo", "digits"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Which network, which images, and how. The fields are the options of the command line."""
+
+    model: str = DEMO_MODEL
+    weights: Path | None = None
+    mean: str | None = None
+    std: str | None = None
+    data: str = DEMO_DATA
+    data_root: Path | None = None
+    download: bool = False
+    split: str = "test"
+    limit: int | None = None
+    first: int | None = None
+    group: str | None = None
+    input_size: str | None = None
+    resize: int | None = None
+    channels: int | None = None
+    max_damaged: float = 0.01
+    seed: int = 0
+    batch_size: int = 128
+    device: str = "auto"
+
+    @property
+    def demo(self) -> bool:
+        """Whether this is the embedded default network."""
+        return self.model == DEMO_MODEL
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that an evaluation needs, loaded and found to fit."""
+
+    inputs: Inputs
+    classifier: Classifier
+    dataset: Dataset
+    conditions: list[Condition]
+
+
+def prepare(inputs: Inputs, conditions: Sequence[str | Condition] = ()) -> Prepared:
+    """Load the network and the data, and fill in what each says about the other.
+
+    Raises:
+        InputError: a wrong name, a missing file, or parts that do not fit.
+    """
+    if inputs.demo and inputs.data != DEMO_DATA:
+        raise InputError(
+            f"the demo network knows the digits only, not {inputs.data}.",
+            f"Give --model, or train one: rb train --data {inputs.data} --out net.safetensors.",
+        )
+    mean, std = normalisation(inputs.mean, inputs.std)
+    options: dict[str, Any] = {"weights": inputs.weights, "mean": mean, "std": std, "device": inputs.device}
+    if _knows_itself(inputs):
+        classifier = load_classifier(inputs.model, **options)
+        dataset = load_data(inputs, shape=classifier.input_shape)
+    else:
+        zoo = inputs.model.partition(":")[0].lower() in ("torchvision", "timm")
+        colour = replace(inputs, channels=3) if zoo and inputs.channels is None else inputs
+        dataset = load_data(colour)
+        classifier = load_classifier(
+            inputs.model, class_names=dataset.class_names, input_shape=dataset.image_shape, **options
+        )
+    dataset = aligned(dataset, classifier)
+    return Prepared(inputs, classifier, dataset, plan(conditions, dataset.eps))
+
+
+def _knows_itself(inputs: Inputs) -> bool:
+    """Whether the network brings its own classes and input shape."""
+    checkpoint = inputs.weights is None and Path(inputs.model).suffix in (".safetensors", ".pt", ".pth")
+    return inputs.demo or checkpoint
+
+
+def load_data(inputs: Inputs, *, shape: tuple[int, int, int] | None = None) -> Dataset:
+    """The images, in the shape that the network was made for unless another is asked for."""
+    size = parse_size(inputs.input_size)
+    return load_dataset(
+        inputs.data,
+        split=inputs.split,
+        root=inputs.data_root,
+        download=inputs.download,
+        input_size=size or (shape and shape[1:]),
+        resize=inputs.resize,
+        channels=inputs.channels or (shape[0] if shape and shape[0] in (1, 3, 4) else None),
+        group=inputs.group,
+        limit=inputs.limit,
+        first=inputs.first,
+        seed=inputs.seed,
+        max_damaged=inputs.max_damaged,
+    )
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """``96`` or ``96x128`` (height x width) as (H, W)."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise InputError(f"--input-size {text} is no size.", "Write it like 96 or 96x128 (height x width).")
+    return int(sides[0]), int(sides[-1])
+
+
+def normalisation(
+    mean: str | None, std: str | None
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """``--mean`` and ``--std`` as numbers; ``--mean imagenet`` names both."""
+    if mean in NORMALISATIONS and std in (None, mean):
+        return NORMALISATIONS[mean]
+    if (mean is None) != (std is None):
+        raise InputError("--mean and --std belong together.", "Give both, or --mean imagenet for both.")
+
+    def numbers(text: str | None) -> tuple[float, ...] | None:
+        return None if text is None else tuple(parse_number(part) for part in text.split(","))
+
+    return numbers(mean), numbers(std)
+
+
+def aligned(dataset: Dataset, classifier: Classifier) -> Dataset:
+    """The data with their labels in the network's order of classes, if the network names its classes.
+
+    Raises:
+        InputError: the data have a class that the network does not know.
+    """
+    known = classifier.class_names
+    if known is None or known == dataset.class_names:
+        return dataset
+    strange = [name for name in dataset.class_names if name not in known]
+    if strange:
+        raise InputError(
+            f"the network does not know the class {strange[0]!r} of {dataset.spec}; "
+            f"it knows {', '.join(known[:6])}{', …' if len(known) > 6 else ''}.",
+            "Give the data that it was trained for, or the right network.",
+        )
+    import numpy as np
+
+    place = np.array([known.index(name) for name in dataset.class_names], dtype=np.int64)
+    return replace(dataset, class_names=known, labels=place[dataset.labels])
+
+
+def run(
+    prepared: Prepared,
+    *,
+    command: str,
+    out: Path | None = None,
+    argv: Sequence[str] = (),
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> runs.Run:
+    """Evaluate and write the run folder, whatever became of the evaluation.
+
+    Returns:
+        The run as it was written; its record's ``status`` tells whether it is complete.
+
+    Raises:
+        InputError: the folder cannot be written (said before anything is computed).
+        Exception: what broke the evaluation, after the finished part has been written.
+    """
+    identity = runs.new_id(command)
+    folder = runs.RunFolder(out or Path("runs") / identity)
+    try:
+        result = evaluate(
+            prepared.classifier,
+            prepared.dataset,
+            prepared.conditions,
+            seed=prepared.inputs.seed,
+            batch_size=prepared.inputs.batch_size,
+            on_progress=on_progress,
+        )
+        record = _record(prepared, result, identity, command, argv)
+        path = folder.commit(record, result.samples, result.images)
+    except BaseException:
+        folder.discard()
+        raise
+    if result.error is not None:
+        result.error.add_note(f"What was finished is in {path}.")
+        raise result.error
+    return runs.read_run(path)
+
+
+def _record(
+    prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str]
+) -> runs.RunRecord:
+    classifier, dataset = prepared.classifier, prepared.dataset
+    too_many = len(result.skipped) > max(1, prepared.inputs.max_damaged * len(dataset))
+    damaged = f"{len(result.skipped)} images could not be read, more than --max-damaged allows."
+    return runs.RunRecord(
+        id=identity,
+        command=command,
+        status=result.status,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        argv=list(argv or sys.argv),
+        config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(prepared.inputs).items()},
+        demo=prepared.inputs.demo,
+        seed=prepared.inputs.seed,
+        packages=runs.package_versions(),
+        git=runs.git_state(Path.cwd()),
+        model=runs.ModelRecord(
+            spec=classifier.spec,
+            weights_sha256=classifier.weights_sha256,
+            parameters=classifier.num_parameters,
+            input_shape=None if classifier.input_shape is None else list(classifier.input_shape),
+            num_classes=len(dataset.class_names),
+            mean=list(classifier.mean),
+            std=list(classifier.std),
+            notes=list(classifier.notes),
+        ),
+        data=runs.DataRecord(
+            spec=dataset.spec,
+            split=dataset.split,
+            class_names=list(dataset.class_names),
+            manifest_sha256=dataset.manifest_hash,
+            image_shape=list(dataset.image_shape),
+            n_asked=len(dataset) + len(dataset.skipped),
+            n_used=result.conditions[0].n,
+            n_skipped=len(result.skipped),
+            skipped=[{"file": s.file, "reason": s.reason} for s in result.skipped],
+            n_groups=None if dataset.groups is None else len(set(dataset.groups)),
+        ),
+        device=str(classifier.device),
+        dtype="float32",
+        seconds=round(result.seconds, 3),
+        conditions=result.conditions,
+        warnings=[*([damaged] if too_many else []), *result.warnings],
+        examples=result.examples,
+    )
+
+
+def cost(prepared: Prepared) -> list[dict[str, Any]]:
+    """What every condition may cost at the most, per image, before it runs."""
+    from robustbench_lite.registry import spec
+
+    rows = []
+    for condition in prepared.conditions:
+        costs = [attack.max_cost() for attack in condition.attacks]
+        rows.append(
+            {
+                "condition": spec(condition),
+                "forwards_per_sample": 1 + sum(c.forwards for c in costs),
+                "gradients_per_sample": sum(c.gradients for c in costs),
+            }
+        )
+    return rows
