@@ -1,8 +1,8 @@
 """What is left of an image classifier's accuracy when it is attacked, or when its world changes.
 
-    >>> import robustbench_lite as rb
-    >>> rb.spec(rb.make("PGD(steps=10, eps=8/255)"))
-    'pgd(eps=8/255, steps=10)'
+>>> import robustbench_lite as rb
+>>> rb.spec(rb.make("PGD(steps=10, eps=8/255)"))
+'pgd(eps=8/255, steps=10)'
 """
 
 from __future__ import annotations

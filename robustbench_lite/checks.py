@@ -16,9 +16,7 @@ def probability_outputs(logits: Tensor) -> str | None:
     total = logits.sum(1)
     if ((logits >= 0) & (logits <= 1)).all() and torch.allclose(total, torch.ones_like(total), atol=1e-3):
         kind = "probabilities (a softmax at the end)"
-    elif (logits <= 0).all() and torch.allclose(
-        logits.logsumexp(1), torch.zeros_like(total), atol=1e-3
-    ):
+    elif (logits <= 0).all() and torch.allclose(logits.logsumexp(1), torch.zeros_like(total), atol=1e-3):
         kind = "log-probabilities (a log-softmax at the end)"
     else:
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
 from robustbench_lite.cli_options import Common, with_common
@@ -15,20 +16,26 @@ from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 if TYPE_CHECKING:
     from robustbench_lite.types import Condition
 
+
+class _PlainGroup(TyperGroup):
+    """The list of commands in plain text: for it alone, rich's part of typer would double the waiting."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "rich_markup_mode": None})
+
+
 app = typer.Typer(
     name="rb",
+    cls=_PlainGroup,
     help="What is left of an image classifier's accuracy when it is attacked, or when its world changes.\n\n"
     "Start with: rb attack --method pgd, or rb shift --lighting night.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-OWN = "Your own network and images: rb {} --model net.safetensors --data folder:PATH (train one: rb train --help)."
-
-
-def main() -> None:
-    """Entry point of ``rb`` and ``python -m robustbench_lite``."""
-    app()
+_OWN = (
+    "Your own network and images: rb {} --model net.safetensors --data folder:PATH (train one: rb train --help)."
+)
 
 
 def _version(wanted: bool) -> None:
@@ -53,9 +60,9 @@ def attack(
     common: Common,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "-a", help="fgsm, pgd, cw, or a spec; may be repeated. [default: pgd]"),
+        typer.Option("--method", "-a", help="fgsm, pgd, cw, or a spec; may be repeated. (default: pgd)"),
     ] = None,
-    eps: Annotated[str | None, typer.Option(help="Budget: 0.03 or 8/255. [default: suits the data]")] = None,
+    eps: Annotated[str | None, typer.Option(help="Budget: 0.03 or 8/255. (default: suits the data)")] = None,
     norm: Annotated[str | None, typer.Option(help="linf, l2 or l1.")] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
     step_size: Annotated[str | None, typer.Option(help="Length of a step: 0.01 or 2/255.")] = None,
@@ -129,7 +136,9 @@ def shift(
         for spec in _severities(_of_family(family, name), severity)
     ]
     if not specs:
-        raise InputError("no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts.")
+        raise InputError(
+            "no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts."
+        )
     _evaluate("shift", common, specs)
 
 
@@ -175,9 +184,7 @@ def train(
     """
     from robustbench_lite.cli_train import run_training
 
-    run_training(
-        common, epochs=epochs, lr=lr, weight_decay=weight_decay, patience=patience, overwrite=overwrite
-    )
+    run_training(common, epochs=epochs, lr=lr, weight_decay=weight_decay, patience=patience, overwrite=overwrite)
 
 
 @app.command()
@@ -185,7 +192,7 @@ def train(
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The page. [default: report.html in the run]")
+        Path | None, typer.Option("--out", "-o", help="The page. (default: report.html in the run)")
     ] = None,
 ) -> None:
     """Make the HTML report of a run: one file that opens from disk.
@@ -225,17 +232,15 @@ def ls(
 
     Example: rb ls shifts
     """
-    from robustbench_lite import registry
-    from robustbench_lite.reports.listing import print_listing
+    from robustbench_lite.reports.listing import KINDS, describe, print_listing
 
-    plural = {"attacks": "attack", "shifts": "shift", "models": "model", "data": "data"}
-    if what and what not in plural:
-        raise UnknownNameError("list", what, plural)
-    found = {name: registry.describe(kind) for name, kind in plural.items() if what in ("", name)}
+    if what and what not in KINDS:
+        raise UnknownNameError("list", what, KINDS)
     if json:
+        found = describe(what)
         console.print_json({name: [d._asdict() for d in listed] for name, listed in found.items()})
     else:
-        print_listing(console.stdout(), found)
+        print_listing(what)
 
 
 @app.command()
@@ -296,9 +301,7 @@ def _severities(text: str, severities: str) -> list[str]:
     (part,) = make(text).parts
     if severity_of(part) is None or "severity" in parse(text)[0].arguments:
         return [text]
-    return [
-        _with_arguments("shift", text, f"severity={format_value(level)}") for level in _levels(severities)
-    ]
+    return [_with_arguments("shift", text, f"severity={format_value(level)}") for level in _levels(severities)]
 
 
 def _levels(text: str) -> list[float]:
@@ -331,7 +334,7 @@ def _evaluate(command: str, common: Common, conditions: list[str]) -> None:
         run = session.run(prepared, command=command, out=common.out, on_progress=lambda p: update(*p))
     _print_run(run, as_json=common.json, quiet=common.quiet)
     if prepared.inputs.demo and not common.quiet:
-        console.note(OWN.format(command))
+        console.note(_OWN.format(command))
     if run.record.status == "interrupted":
         console.note(f"interrupted; what was finished is in {run.path}")
         raise typer.Exit(ExitCode.INTERRUPTED)

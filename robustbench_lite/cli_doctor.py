@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common

@@ -54,7 +54,7 @@ class Common:
         ),
     ] = "digits"
     data_root: Annotated[
-        Path | None, typer.Option(help="Where mnist, cifar10, … are. [default: data]", rich_help_panel=DATA)
+        Path | None, typer.Option(help="Where mnist, cifar10, … are. (default: data)", rich_help_panel=DATA)
     ] = None
     download: Annotated[
         bool, typer.Option("--download", help="Fetch mnist, cifar10, … if missing.", rich_help_panel=DATA)
@@ -78,26 +78,25 @@ class Common:
     ] = None
     resize: Annotated[
         int | None,
-        typer.Option(help="Shorter side before the crop. [default: just covers it]", rich_help_panel=DATA),
+        typer.Option(help="Shorter side before the crop. (default: just covers it)", rich_help_panel=DATA),
     ] = None
-    channels: Annotated[
-        int | None, typer.Option(help="1 (grey), 3 (colour) or 4.", rich_help_panel=DATA)
-    ] = None
+    channels: Annotated[int | None, typer.Option(help="1 (grey), 3 (colour) or 4.", rich_help_panel=DATA)] = None
     max_damaged: Annotated[
         float, typer.Option(help="Share of unreadable images that is put up with.", rich_help_panel=DATA)
     ] = 0.01
     seed: Annotated[int, typer.Option(help="Of everything random.", rich_help_panel=OUTPUT)] = 0
     batch_size: Annotated[
-        int | None, typer.Option(help="Images at a time. [default: 128; training: 64]", rich_help_panel=OUTPUT)
+        int | None,
+        typer.Option(help="Images at a time. (default: 128; training: 64)", rich_help_panel=OUTPUT),
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=OUTPUT)] = "auto"
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where the result goes. [default: runs/…]", rich_help_panel=OUTPUT),
+        typer.Option("--out", "-o", help="Where the result goes. (default: runs/…)", rich_help_panel=OUTPUT),
     ] = None
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)
-    ] = False
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)] = (
+        False
+    )
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Results and errors only.", rich_help_panel=OUTPUT)
     ] = False
@@ -105,7 +104,8 @@ class Common:
         bool, typer.Option("--verbose", "-v", help="Say more on stderr.", rich_help_panel=OUTPUT)
     ] = False
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Load and check, say what would be done.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--dry-run", help="Load and check, say what would be done.", rich_help_panel=OUTPUT),
     ] = False
 
     def inputs(self) -> Inputs:
@@ -118,15 +118,20 @@ class Common:
         return Inputs(**given)
 
 
+@functools.cache
+def _shared() -> list[inspect.Parameter]:
+    hints = inspect.get_annotations(Common, eval_str=True)
+    return [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields(Common)
+    ]
+
+
 def with_common(command: Callable[..., None]) -> Callable[..., None]:
     """Replace a command's last parameter, ``common``, by the shared options."""
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.name != "common"]
-    hints = inspect.get_annotations(Common, eval_str=True)
-    shared = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
-        for f in fields(Common)
-    ]
+    shared = _shared()
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:

@@ -66,7 +66,11 @@ def run_training(
     with console.progress_bar(quiet=common.quiet) as update:
 
         def on_epoch(epoch: Epoch) -> None:
-            update(epoch.epoch, epochs, f"validation accuracy {epoch.val_accuracy:.1%}, loss {epoch.val_loss:.3f}")
+            update(
+                epoch.epoch,
+                epochs,
+                f"validation accuracy {epoch.val_accuracy:.1%}, loss {epoch.val_loss:.3f}",
+            )
             if common.verbose:
                 console.note(
                     f"epoch {epoch.epoch}: train loss {epoch.train_loss:.4f}, "

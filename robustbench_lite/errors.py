@@ -1,8 +1,8 @@
 """The error tree. An error names what is wrong, why, and what to do next; the command line adds nothing to it.
 
-    RbError                 exit code 1: a fault of ours
-    └─ InputError           exit code 2: usage, configuration, or input that is refused
-       └─ UnknownNameError  a name that is not registered; carries the nearest right one
+RbError                 exit code 1: a fault of ours
+└─ InputError           exit code 2: usage, configuration, or input that is refused
+   └─ UnknownNameError  a name that is not registered; carries the nearest right one
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.registry import make, severity_of, spec
 from robustbench_lite.rng import Streams
 from robustbench_lite.runs import COLUMNS, ConditionRecord, Example, ThreatModel
-from robustbench_lite.types import Attack, Condition, Shift
+from robustbench_lite.types import Attack, Condition, Shift, is_attack, is_shift
 
 BUDGET_TOLERANCE = 1e-6
 
@@ -77,13 +77,10 @@ def resolve(condition: Condition, eps: dict[str, float]) -> Condition:
     """The condition with the data's usual budget wherever an attack was given none."""
 
     def filled(part: Attack | Shift) -> Attack | Shift:
-        if part.kind == "attack" and getattr(part, "eps", 0) is None:
-            usual = eps.get(part.norm)  # type: ignore[union-attr]
+        if is_attack(part) and getattr(part, "eps", 0) is None:
+            usual = eps.get(part.norm)
             if usual is None:
-                raise InputError(
-                    f"there is no usual eps for {part.norm} on these data.",  # type: ignore[union-attr]
-                    "Give --eps.",
-                )
+                raise InputError(f"there is no usual eps for {part.norm} on these data.", "Give --eps.")
             return dataclasses.replace(part, eps=usual)  # type: ignore[type-var]
         return part
 
@@ -208,9 +205,7 @@ def _network_warnings(classifier: Classifier, images: Tensor, logits: Tensor) ->
 def _majority_warning(clean: _Tally, dataset: Dataset) -> list[str]:
     rows = pd.concat(clean.rows)
     counts = rows["label"].value_counts().reindex(range(len(dataset.class_names)), fill_value=0)
-    sentence = checks.no_better_than_majority(
-        int(rows["correct"].sum()), counts.tolist(), dataset.class_names
-    )
+    sentence = checks.no_better_than_majority(int(rows["correct"].sum()), counts.tolist(), dataset.class_names)
     return [sentence] if sentence else []
 
 
@@ -285,19 +280,18 @@ def _apply(
         # A part has the same stream alone and in a chain; a repeated one must not repeat its numbers.
         streams = Streams(seed, name + "#" * seen.count(name), sample_ids)
         seen.append(name)
-        if part.kind == "shift":
-            x = _verified(part, name, x, part(x, streams))  # type: ignore[call-arg, arg-type]
-            continue
-        logits = clean if x is images else classifier(x)
-        target = target_classes(getattr(part, "target", None), logits)
-        lost |= logits.argmax(1) != labels
-        fit = ~lost if target is None else ~lost & (target != labels)
-        attacked |= fit
-        if fit.any():
-            before = x[fit]
-            after = part(classifier, before.clone(), labels[fit], streams[fit.nonzero()[:, 0]])  # type: ignore[call-arg]
-            x = x.clone()
-            x[fit] = _verified(part, name, before, after)
+        if is_shift(part):
+            x = _verified(part, name, x, part(x, streams))
+        elif is_attack(part):
+            logits = clean if x is images else classifier(x)
+            target = target_classes(getattr(part, "target", None), logits)
+            lost |= logits.argmax(1) != labels
+            fit = ~lost if target is None else ~lost & (target != labels)
+            attacked |= fit
+            if fit.any():
+                before, x = x[fit], x.clone()
+                after = part(classifier, before.clone(), labels[fit], streams[fit.nonzero()[:, 0]])
+                x[fit] = _verified(part, name, before, after)
     return _Outcome(x, lost, attacked, target)
 
 
@@ -323,11 +317,10 @@ def _problem(part: Attack | Shift, before: Tensor, after: Any) -> str | None:
         return "returned images with NaN or infinity"
     if after.min() < 0 or after.max() > 1:
         return f"returned values from {float(after.min()):.4g} to {float(after.max()):.4g}, outside [0, 1]"
-    eps = getattr(part, "eps", None) if part.kind == "attack" else None
-    if eps is not None:
-        largest = float(norms.size(after - before, part.norm).max())  # type: ignore[union-attr]
+    if is_attack(part) and (eps := getattr(part, "eps", None)) is not None:
+        largest = float(norms.size(after - before, part.norm).max())
         if largest > eps + BUDGET_TOLERANCE * max(1, eps):
-            return f"went over its budget: {part.norm} {largest:.6g} > {eps:.6g}"  # type: ignore[union-attr]
+            return f"went over its budget: {part.norm} {largest:.6g} > {eps:.6g}"
     return None
 
 

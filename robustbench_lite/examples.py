@@ -34,9 +34,7 @@ class ExampleKeeper:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], list[_Kept]] = {}
 
-    def offer(
-        self, rows: pd.DataFrame, clean_predictions: list[int], clean: Tensor, changed: Tensor
-    ) -> None:
+    def offer(self, rows: pd.DataFrame, clean_predictions: list[int], clean: Tensor, changed: Tensor) -> None:
         """Look through one batch of one condition."""
         condition = str(rows["condition"].iloc[0])
         for i, row in enumerate(rows.to_dict("records")):

@@ -54,7 +54,8 @@ def size(delta: Tensor, norm: str) -> Tensor:
     if norm == "linf":
         return d.abs().amax(1)
     if norm == "l2":
-        return d.norm(dim=1)
+        length: Tensor = torch.linalg.vector_norm(d, dim=1)
+        return length
     check_norm(norm)
     return d.abs().sum(1)
 

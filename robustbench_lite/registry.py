@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple
 
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.specs import Call, format_call, format_value, parse
-from robustbench_lite.types import Attack, Condition, Shift
+from robustbench_lite.types import Attack, Condition, Shift, is_shift
 
 _PACKAGE = "robustbench_lite"
 
@@ -75,11 +76,14 @@ def _plain(name: str) -> str:
 def names(kind: str) -> dict[str, str]:
     """All registered names of a kind (``attack``, ``shift``, ``model``, ``data``), and where each one is."""
     theirs = {
-        point.name.removeprefix(f"{kind}."): point.value
-        for point in entry_points(group=_PACKAGE)
-        if point.name.startswith(f"{kind}.")
+        name.removeprefix(f"{kind}."): where for name, where in _entry_points() if name.startswith(f"{kind}.")
     }
     return {**theirs, **BUILTIN[kind]}
+
+
+@functools.cache
+def _entry_points() -> list[tuple[str, str]]:
+    return [(point.name, point.value) for point in entry_points(group=_PACKAGE)]
 
 
 def canonical_name(kind: str, name: str) -> str | None:
@@ -190,7 +194,7 @@ def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
 
     parameters = inspect.signature(target).parameters
     settable = [name for name in parameters if name not in extra]
-    hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)  # type: ignore[misc]
+    hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
     arguments = {}
     for key, value in call.arguments.items():
         if key not in settable:
@@ -213,26 +217,30 @@ def severity_of(part: Attack | Shift) -> float | None:
 
     The fields whose default is None are those that the scale sets.
     """
-    if part.kind != "shift" or not dataclasses.is_dataclass(part):
+    if not is_shift(part):
         return None
-    scaled = [getattr(part, f.name) for f in dataclasses.fields(part) if f.default is None]
+    scaled = [getattr(part, f.name) for f in _fields(part) if f.default is None]
     off_scale = bool(scaled) and None not in scaled
-    return None if off_scale else float(part.severity)  # type: ignore[union-attr]
+    return None if off_scale else float(part.severity)
 
 
 def spec(thing: Condition | Attack | Shift) -> str:
     """The canonical spec: arguments in the order of the class, defaults left out, but severity always said."""
     if isinstance(thing, Condition):
         return " + ".join(spec(part) for part in thing.parts) or "clean"
-    if not dataclasses.is_dataclass(thing):
-        raise InputError(f"{type(thing).__name__} is no dataclass.", "Attacks and shifts are frozen dataclasses.")
     severity = severity_of(thing)
     arguments = {
         f.name: getattr(thing, f.name)
-        for f in dataclasses.fields(thing)
+        for f in _fields(thing)
         if (severity is not None if f.name == "severity" else getattr(thing, f.name) != f.default)
     }
     return format_call(Call(name_of(type(thing)), arguments))
+
+
+def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:
+    if not dataclasses.is_dataclass(part):
+        raise InputError(f"{type(part).__name__} is no dataclass.", "Attacks and shifts are frozen dataclasses.")
+    return dataclasses.fields(part)
 
 
 def name_of(cls: type) -> str:
@@ -259,15 +267,24 @@ def describe(kind: str) -> list[Description]:
     return [_describe(name, where) for name, where in sorted(names(kind).items())]
 
 
+@functools.cache
+def _definitions(module: str) -> dict[str, ast.ClassDef | ast.FunctionDef]:
+    """The classes and functions of a module, by name, from its source."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None or found.origin is None:
+        return {}
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    return {n.name: n for n in tree.body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
+
+
 def _describe(name: str, where: str) -> Description:
     module, _, member = where.partition(":")
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
+    node = _definitions(module).get(member)
+    if node is None:
         return Description(name, f"not importable: {where}", {})
-    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-    node = next(
-        n for n in tree.body if isinstance(n, (ast.ClassDef, ast.FunctionDef)) and n.name == member
-    )
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
     if isinstance(node, ast.ClassDef):
         fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]

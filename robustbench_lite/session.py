@@ -123,9 +123,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return int(sides[0]), int(sides[-1])
 
 
-def normalisation(
-    mean: str | None, std: str | None
-) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+def normalisation(mean: str | None, std: str | None) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
     """``--mean`` and ``--std`` as numbers; ``--mean imagenet`` names both."""
     if mean in NORMALISATIONS and std in (None, mean):
         return NORMALISATIONS[mean]

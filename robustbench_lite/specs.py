@@ -1,9 +1,9 @@
 """Spec strings: ``pgd(eps=8/255, steps=40)`` or ``night(severity=2) + pgd(eps=4/255)``. Nothing is evaluated.
 
-    >>> parse("night(severity=2) + pgd(eps=4/255, norm=l2)")[1]
-    Call(name='pgd', arguments={'eps': 0.01568627450980392, 'norm': 'l2'})
-    >>> format_call(Call("pgd", {"eps": 4 / 255, "norm": "l2", "steps": 10}))
-    'pgd(eps=4/255, norm=l2, steps=10)'
+>>> parse("night(severity=2) + pgd(eps=4/255, norm=l2)")[1]
+Call(name='pgd', arguments={'eps': 0.01568627450980392, 'norm': 'l2'})
+>>> format_call(Call("pgd", {"eps": 4 / 255, "norm": "l2", "steps": 10}))
+'pgd(eps=4/255, norm=l2, steps=10)'
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,4 +100,14 @@ class Condition:
     @property
     def attacks(self) -> list[Attack]:
         """The parts that are attacks."""
-        return [part for part in self.parts if part.kind == "attack"]  # type: ignore[misc]
+        return [part for part in self.parts if is_attack(part)]
+
+
+def is_attack(part: Attack | Shift) -> TypeGuard[Attack]:
+    """Whether a part of a condition is an attack."""
+    return part.kind == "attack"
+
+
+def is_shift(part: Attack | Shift) -> TypeGuard[Shift]:
+    """Whether a part of a condition is a shift."""
+    return part.kind == "shift"

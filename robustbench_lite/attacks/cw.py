@@ -51,7 +51,9 @@ class CW(Attack):
     def __post_init__(self) -> None:
         for name, low in (("steps", 1), ("search_steps", 1), ("confidence", 0)):
             if not getattr(self, name) >= low:
-                raise InputError(f"cw: {name}={getattr(self, name)} is out of range.", f"It must be at least {low}.")
+                raise InputError(
+                    f"cw: {name}={getattr(self, name)} is out of range.", f"It must be at least {low}."
+                )
         for name in ("c", "lr"):
             if not getattr(self, name) > 0:
                 raise InputError(f"cw: {name}={getattr(self, name)} is out of range.", "It must be positive.")

@@ -69,9 +69,7 @@ class PGD(Attack):
         for restart in range(self.restarts):
             if len(active) == 0 or eps == 0:
                 break
-            final, done = self._restart(
-                model, images[active], goal[active], streams[active], eps, restart
-            )
+            final, done = self._restart(model, images[active], goal[active], streams[active], eps, restart)
             result[active] = final
             active = active[~done]
         return result

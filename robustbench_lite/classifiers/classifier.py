@@ -57,7 +57,9 @@ class Classifier:
         history: dict[str, Any] | None = None,
     ) -> None:
         if len(mean) != len(std):
-            raise InputError(f"{len(mean)} means but {len(std)} standard deviations.", "Give one of each per channel.")
+            raise InputError(
+                f"{len(mean)} means but {len(std)} standard deviations.", "Give one of each per channel."
+            )
         if any(not s > 0 for s in std):
             raise InputError(f"std={tuple(std)} holds a value that is not positive.", "Check --std.")
         self.network = network.to(device)

@@ -12,7 +12,7 @@ from torch import nn
 
 from robustbench_lite import registry
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.classifiers.weights import CheckpointInfo, load_into, read_info, read_state
+from robustbench_lite.classifiers.weights import load_into, read_info, read_state
 from robustbench_lite.errors import InputError
 from robustbench_lite.specs import Call, parse
 
@@ -131,9 +131,7 @@ def build(
     return network
 
 
-def build_network(
-    architecture: str, *, num_classes: int, input_shape: tuple[int, int, int]
-) -> nn.Module:
+def build_network(architecture: str, *, num_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
     """The untrained network of an architecture spec, for training or for a checkpoint's weights."""
     network = build(model_call(architecture), num_classes=num_classes, input_shape=input_shape)
     if isinstance(network, Classifier):
@@ -141,9 +139,7 @@ def build_network(
     return network
 
 
-def _checkpoint(
-    path: Path, mean: Sequence[float] | None, std: Sequence[float] | None, device: str
-) -> Classifier:
+def _checkpoint(path: Path, mean: Sequence[float] | None, std: Sequence[float] | None, device: str) -> Classifier:
     state, notes = read_state(path)
     info = read_info(path) if path.suffix == ".safetensors" else None
     if info is None:
@@ -151,9 +147,7 @@ def _checkpoint(
             f"{path} holds weights only, and does not say of which network.",
             f"Name it: --model torchvision:resnet18 --weights {path}, or --model file.py:factory.",
         )
-    network = build_network(
-        info.architecture, num_classes=len(info.class_names), input_shape=info.input_shape
-    )
+    network = build_network(info.architecture, num_classes=len(info.class_names), input_shape=info.input_shape)
     load_into(network, state, path)
     return Classifier(
         network,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +22,7 @@ def mlp(width: int = 256, depth: int = 2, *, input_shape: tuple[int, int, int], 
     channels, height, columns = input_shape
     sizes = [channels * height * columns, *[width] * depth]
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], num_classes))
 
@@ -42,9 +44,7 @@ def cnn(width: int = 32, *, input_shape: tuple[int, int, int], num_classes: int)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * channels, num_classes))
 
 
-def resnet(
-    width: int = 16, depth: int = 20, *, input_shape: tuple[int, int, int], num_classes: int
-) -> nn.Module:
+def resnet(width: int = 16, depth: int = 20, *, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """Residual network for small images (He et al., CVPR 2016, section 4.2); depth is 6n + 2."""
     _check(width=width, depth=depth)
     if depth % 6 != 2:

@@ -142,7 +142,9 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> 
     unknown = [name for name in state if name not in own]
     if missing or unknown:
         parts = [f"lacks {_some(missing)}"] * bool(missing) + [f"has unknown {_some(unknown)}"] * bool(unknown)
-        raise InputError(f"{source} does not fit the network: it {' and '.join(parts)}.", "Check the architecture.")
+        raise InputError(
+            f"{source} does not fit the network: it {' and '.join(parts)}.", "Check the architecture."
+        )
     network.load_state_dict(dict(state), strict=False)
 
 

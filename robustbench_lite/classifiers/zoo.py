@@ -15,7 +15,8 @@ def torchvision(name: str, *, num_classes: int) -> nn.Module:
     if name not in known:
         raise UnknownNameError("torchvision network", name, known)
     extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    return models.get_model(name, weights=None, num_classes=num_classes, **extra)  # type: ignore[no-any-return]
+    network: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **extra)
+    return network
 
 
 def timm(name: str, *, num_classes: int) -> nn.Module:
@@ -28,4 +29,5 @@ def timm(name: str, *, num_classes: int) -> nn.Module:
         ) from None
     if name not in library.list_models():
         raise UnknownNameError("timm network", name, library.list_models())
-    return library.create_model(name, pretrained=False, num_classes=num_classes)  # type: ignore[no-any-return]
+    network: nn.Module = library.create_model(name, pretrained=False, num_classes=num_classes)
+    return network

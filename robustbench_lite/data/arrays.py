@@ -63,9 +63,7 @@ def npz(path: str) -> Source:
 def _load(path: str) -> dict[str, npt.NDArray[Any]]:
     where = Path(path).expanduser()
     if not where.is_file():
-        raise InputError(
-            f"no such file: {path}.", f"Check the path; it was looked for at {where.absolute()}."
-        )
+        raise InputError(f"no such file: {path}.", f"Check the path; it was looked for at {where.absolute()}.")
     try:
         # Without pickle: loading data must not run code.
         with where.open("rb") as file, np.load(file, allow_pickle=False) as loaded:

@@ -61,9 +61,7 @@ def folder(path: str, *, channels: int | None = None) -> Source:
             with open(found[i].path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
         except OSError as error:
-            raise DamagedImageError(
-                f"{files[i]}: {error.strerror}.", "Delete or replace the file."
-            ) from error
+            raise DamagedImageError(f"{files[i]}: {error.strerror}.", "Delete or replace the file.") from error
 
     return Source(
         labels=np.array([number[f.class_name] for f in found], dtype=np.int64),
@@ -88,9 +86,7 @@ def _split_folders(root: Path) -> list[tuple[str, Path]]:
     for place in _folders(root):
         split = _SPLIT_FOLDERS.get(place.name.lower())
         if split in found:
-            raise InputError(
-                f"{root} holds both {found[split].name}/ and {place.name}/.", "Keep one of them."
-            )
+            raise InputError(f"{root} holds both {found[split].name}/ and {place.name}/.", "Keep one of them.")
         if split:
             found[split] = place
     return list(found.items()) or [("", root)]

@@ -141,8 +141,7 @@ def _check_counts(limit: int | None, first: int | None, max_damaged: float) -> N
 def _check_damaged(skipped: Sequence[Skipped], count: int, max_damaged: float) -> None:
     if skipped and (len(skipped) > max_damaged * count or len(skipped) == count):
         raise InputError(
-            f"{len(skipped)} of {count} images are damaged, the first: {skipped[0].file} "
-            f"({skipped[0].reason}).",
+            f"{len(skipped)} of {count} images are damaged, the first: {skipped[0].file} ({skipped[0].reason}).",
             "Delete or replace them"
             + (", or raise --max-damaged." if len(skipped) < count else ": no image is left."),
         )
@@ -162,9 +161,7 @@ def _call_loader(spec: str, offered: Mapping[str, Any]) -> Source:
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     for option in options:
         if option.name not in offered and option.default is inspect.Parameter.empty:
-            raise InputError(
-                f"the loader {name} asks for {option.name!r}.", f"It can have {', '.join(offered)}."
-            )
+            raise InputError(f"the loader {name} asks for {option.name!r}.", f"It can have {', '.join(offered)}.")
     given = {option.name: offered[option.name] for option in options if option.name in offered}
     source = loader(argument, **given) if argument else loader(**given)
     if not isinstance(source, Source):

@@ -41,9 +41,7 @@ class Fit:
         if self.channels is not None and self.channels < 1:
             raise InputError(f"--channels {self.channels} is refused.", "Give 1, 3, or what the images have.")
         if self.input_size is not None and (len(self.input_size) != 2 or min(self.input_size) < 1):
-            raise InputError(
-                f"--input-size {self.input_size} is refused.", "Give height and width in pixels."
-            )
+            raise InputError(f"--input-size {self.input_size} is refused.", "Give height and width in pixels.")
         if self.resize is not None and self.input_size is None:
             raise InputError(f"--resize {self.resize} needs --input-size.", "Give both, or neither.")
         if self.resize is not None and self.input_size is not None and self.resize < max(self.input_size):

@@ -71,9 +71,7 @@ class Source:
         }
         for name, column in columns.items():
             if column is not None and len(column) != len(self):
-                raise InputError(
-                    f"{name} has {len(column)} entries for {len(self)} labels.", "Give one each."
-                )
+                raise InputError(f"{name} has {len(column)} entries for {len(self)} labels.", "Give one each.")
         if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
             raise InputError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, "

@@ -91,9 +91,7 @@ def _for_pillow(page: Any) -> bool:
     """
     bits = page.bitspersample
     if page.dtype not in (np.bool_, np.uint8, np.uint16) or bits not in (1, 2, 4, 8, 16):
-        raise UnsupportedImageError(
-            f"pixels of type {page.dtype} ({bits} bits) are not read: use 8 or 16 bits"
-        )
+        raise UnsupportedImageError(f"pixels of type {page.dtype} ({bits} bits) are not read: use 8 or 16 bits")
     known_colours = page.photometric in (_MINISWHITE, _MINISBLACK, _RGB)
     known_bytes = page.compression in tifffile.TIFF.DECOMPRESSORS
     if known_colours and known_bytes and bits >= 8:

@@ -122,9 +122,7 @@ def _points(drop: float | None) -> str:
 def _policy(style: str) -> str:
     """A content security policy that allows this style, pictures in the page, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:

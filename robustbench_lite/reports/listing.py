@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from robustbench_lite import registry
+from robustbench_lite.registry import Description
+
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-    from robustbench_lite.registry import Description
+KINDS = {"attacks": "attack", "shifts": "shift", "models": "model", "data": "data"}
+_INDENT = " " * 18
 
 
-def print_listing(console: Console, found: Mapping[str, Sequence[Description]]) -> None:
-    """Every kind with its names, one line each, and their parameters."""
-    from rich.padding import Padding
-    from rich.text import Text
+def describe(what: str = "") -> dict[str, list[Description]]:
+    """What is registered, under the plural of its kind; nothing named: all kinds."""
+    return {name: registry.describe(kind) for name, kind in KINDS.items() if what in ("", name)}
 
+
+def print_listing(what: str = "") -> None:
+    """Every kind with its names, one line each, and their parameters, as plain text on stdout."""
+    sys.stdout.write(listing(describe(what), shutil.get_terminal_size((120, 24)).columns))
+
+
+def listing(found: Mapping[str, Sequence[Description]], width: int) -> str:
+    """The text of the list."""
+    lines = []
     for kind, listed in found.items():
-        console.print(Text(kind, style="bold"))
+        lines.append(kind)
         for entry in listed:
-            console.print(Padding(Text.assemble((f"{entry.name:15}", "cyan"), entry.summary), (0, 0, 0, 2)))
-            if entry.parameters:
-                parameters = ", ".join(
-                    name if default == "required" else f"{name}={default}"
-                    for name, default in entry.parameters.items()
-                )
-                console.print(Padding(Text(parameters, style="dim"), (0, 0, 0, 17)))
-        console.print()
+            parameters = ", ".join(
+                name if default == "required" else f"{name}={default}"
+                for name, default in entry.parameters.items()
+            )
+            lines += _wrapped(f"  {entry.name:15} {entry.summary}", width)
+            lines += _wrapped(_INDENT + parameters, width) if parameters else []
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=_INDENT, break_on_hyphens=False)
 
 
 def plan_table(plan: Mapping[str, Any]) -> Table:

@@ -79,8 +79,7 @@ def _curve(name: str, levels: dict[float, Result]) -> Curve:
         return LEFT + (RIGHT - LEFT) * severity / end
 
     points = [
-        Point(x(s), y(r["accuracy"]), y(r["ci_low"]), y(r["ci_high"]), _words(s, r))
-        for s, r in levels.items()
+        Point(x(s), y(r["accuracy"]), y(r["ci_low"]), y(r["ci_high"]), _words(s, r)) for s, r in levels.items()
     ]
     ticks = [(x(s), f"{s}") for s in range(int(end) + 1)]
     return Curve(name, points, ticks, "Accuracy: " + "; ".join(p.words for p in points) + ".")
@@ -93,6 +92,4 @@ def y(share: float) -> float:
 
 def _words(severity: float, result: Result) -> str:
     where = "as they are" if severity == 0 else f"severity {number(severity)}"
-    return (
-        f"{where} {percent(result['accuracy'])} ({percent(result['ci_low'])} to {percent(result['ci_high'])})"
-    )
+    return f"{where} {percent(result['accuracy'])} ({percent(result['ci_low'])} to {percent(result['ci_high'])})"

@@ -112,9 +112,7 @@ def alarms(run: Run) -> list[str]:
     """What must be read before any number: an unfinished run, and a demonstration."""
     record, found = run.record, []
     if record.status == "interrupted":
-        found.append(
-            "INTERRUPTED: this run was stopped before its end. The numbers cover only what was done."
-        )
+        found.append("INTERRUPTED: this run was stopped before its end. The numbers cover only what was done.")
     if record.status == "failed":
         found.append("FAILED: this run ended with an error. Do not rely on these numbers.")
     if record.demo:

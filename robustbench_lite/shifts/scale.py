@@ -17,9 +17,7 @@ STRONGEST = 5
 
 def check_severity(severity: float) -> None:
     """Raise InputError unless the severity is a number from 0 to 5."""
-    check_range(
-        "severity", severity, 0, STRONGEST, "0 changes nothing, 5 is the strongest; fractions are allowed"
-    )
+    check_range("severity", severity, 0, STRONGEST, "0 changes nothing, 5 is the strongest; fractions are allowed")
 
 
 def check_range(name: str, value: float | None, low: float, high: float, meaning: str) -> None:

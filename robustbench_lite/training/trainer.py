@@ -110,9 +110,7 @@ def train(
     mean, std = _statistics(train_data.images)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        network = build_network(
-            architecture, num_classes=len(train_set.class_names), input_shape=shape
-        ).to(device)
+        network = build_network(architecture, num_classes=len(train_set.class_names), input_shape=shape).to(device)
     for data in (train_data, val_data):
         _normalise(data.images, mean, std)
     best, history = _fit(network, train_data, val_data, options, on_epoch)
@@ -148,7 +146,11 @@ def _fit(
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
     steps_per_epoch = math.ceil(len(train_data.labels) / options.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.lr, total_steps=options.epochs * steps_per_epoch, pct_start=0.1, cycle_momentum=False
+        optimizer,
+        options.lr,
+        total_steps=options.epochs * steps_per_epoch,
+        pct_start=0.1,
+        cycle_momentum=False,
     )
     best: dict[str, Tensor] = {}
     history: list[Epoch] = []
@@ -185,7 +187,7 @@ def _one_epoch(
         len(data.labels), generator=torch.Generator().manual_seed(stable_hash("order", options.seed, epoch))
     ).to(data.labels.device)
     total = torch.zeros((), device=data.labels.device)
-    chunks = list(order.split(options.batch_size))
+    chunks = list(torch.split(order, options.batch_size))
     if len(chunks) > 1 and len(chunks[-1]) == 1:  # batch norm cannot train on one image
         chunks[-2:] = [torch.cat(chunks[-2:])]
     for chunk in chunks:
@@ -202,9 +204,8 @@ def _one_epoch(
 def _validate(network: nn.Module, data: Tensors, batch_size: int) -> tuple[float, float]:
     network.eval()
     loss, right = 0.0, 0
-    for images, labels in zip(
-        data.images.split(4 * batch_size), data.labels.split(4 * batch_size), strict=True
-    ):
+    for start in range(0, len(data.labels), 4 * batch_size):
+        images, labels = (t[start : start + 4 * batch_size] for t in data)
         logits = network(images)
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         right += int((logits.argmax(1) == labels).sum())

@@ -50,9 +50,7 @@ def test_16_bits_and_floats(save):
         load_dataset(save(images=deep), split="all").read(3)[0], (deep[3] / 65535).astype(np.float32)
     )
     floats = RNG.random((12, 7, 9))
-    assert np.array_equal(
-        load_dataset(save(images=floats), split="all").read(3)[0], floats[3].astype(np.float32)
-    )
+    assert np.array_equal(load_dataset(save(images=floats), split="all").read(3)[0], floats[3].astype(np.float32))
 
 
 def test_many_channels_and_resizing(save):

@@ -128,9 +128,7 @@ def test_refused_options(make_folder, options, message):
 
 
 def test_groups(make_folder):
-    root = make_folder(
-        "train/good/day1/part7_a.png", "train/good/day1/part8_b.png", "test/good/day2/part7.png"
-    )
+    root = make_folder("train/good/day1/part7_a.png", "train/good/day1/part8_b.png", "test/good/day2/part7.png")
     assert load(root, group=r"part(\d+)").groups == ("7", "7", "8")  # test/ comes before train/
     assert load(root, group=r"part\d").groups == ("part7", "part7", "part8")
     assert load(root, group="level:1").groups == ("day2", "day1", "day1")
@@ -251,8 +249,6 @@ def test_neu_steel(shared_data):
 
 
 def test_an_unknown_column_names_the_nearest(tmp_path):
-    np.savez(
-        tmp_path / "a.npz", images=np.zeros((4, 5, 6), np.uint8), labels=[0, 1, 0, 1], camera=list("abcd")
-    )
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 5, 6), np.uint8), labels=[0, 1, 0, 1], camera=list("abcd"))
     with pytest.raises(UnknownNameError, match="Did you mean 'camera'"):
         load_dataset(f"npz:{tmp_path / 'a.npz'}", split="all", group="column:camra")

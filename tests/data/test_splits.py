@@ -99,8 +99,7 @@ def test_val_is_carved_out_of_train_if_it_does_not_exist(make_folder):
 def test_carving_keeps_groups_whole(make_folder):
     root = make_folder(*(f"train/good/part{i // 3}_{i % 3}.png" for i in range(60)))
     parts = [
-        set(load_dataset(f"folder:{root}", split=s, group=r"part(\d+)").groups or ())
-        for s in ("train", "val")
+        set(load_dataset(f"folder:{root}", split=s, group=r"part(\d+)").groups or ()) for s in ("train", "val")
     ]
     assert not parts[0] & parts[1]
     assert len(parts[0] | parts[1]) == 20
@@ -140,9 +139,7 @@ def test_shares(counts, limit, seed):
     if limit >= len(counts):
         assert all(share >= 1 for share in shares.values())
     if all(limit * n >= total for n in counts.values()):
-        assert all(
-            abs(shares[label] - limit * n / total) < 1 or limit >= total for label, n in counts.items()
-        )
+        assert all(abs(shares[label] - limit * n / total) < 1 or limit >= total for label, n in counts.items())
 
 
 def test_a_sample_is_stratified_seeded_and_in_order():

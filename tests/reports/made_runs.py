@@ -141,9 +141,7 @@ def pictures(made, images):
     found, files = [], {}
     for c, (spec, kind, *_) in enumerate(made.conditions):
         for i in range(0 if kind == "clean" else made.examples):
-            clean = (
-                rng.integers(0, 256, (made.side, made.side), dtype=np.uint8) if images is None else images[i]
-            )
+            clean = rng.integers(0, 256, (made.side, made.side), dtype=np.uint8) if images is None else images[i]
             noise = rng.integers(-25, 26, clean.shape)
             names = f"images/{c}-{i}-clean.png", f"images/{c}-{i}-changed.png"
             files[names[0]] = png(clean)

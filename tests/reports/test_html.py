@@ -123,9 +123,7 @@ def test_examples_show_three_pictures_and_both_answers_by_name(make_run):
     page = Page(html_report(make_run(class_names=[f"kind {i}" for i in range(10)])))
     images = page.all("img")
     assert len(images) == 7 * 2 * 3
-    assert all(
-        image["src"].startswith("data:image/png;base64,") and image["class"] == "small" for image in images
-    )
+    assert all(image["src"].startswith("data:image/png;base64,") and image["class"] == "small" for image in images)
     assert images[2]["alt"] == "digit-0.png, difference × 5"
     assert "digit-0.png label kind 0 as it is kind 0 , right changed kind 1 , wrong , 87 % sure" in page.words
     roles = page.text("span")

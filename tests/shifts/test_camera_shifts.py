@@ -51,9 +51,7 @@ def test_brightness_adds_to_the_value_of_hsv(add):
     images[0, :, 0, 0] = 0  # black
     images[0, :, 0, 1] = 1  # white
     out = Brightness(add=add)(images, streams(1))
-    for before, after in zip(
-        images[0].flatten(1).T.tolist(), out[0].flatten(1).T.double().numpy(), strict=True
-    ):
+    for before, after in zip(images[0].flatten(1).T.tolist(), out[0].flatten(1).T.double().numpy(), strict=True):
         hue, saturation, value = colorsys.rgb_to_hsv(*before)
         expected = colorsys.hsv_to_rgb(hue, saturation, min(max(value + add, 0), 1))
         assert after == pytest.approx(expected, abs=1e-6)
