@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,28 @@ def load_classifier(
     if num_classes is None and class_names is not None:
         num_classes = len(class_names)
     path = Path(model).expanduser()
-    if path.suffix in (".safetensors", ".pt", ".pth") and weights is None:
+    if path.suffix in (".safetensors", ".pt", ".pth"):
+        if weights is not None:
+            raise InputError(
+                f"--model {model} and --weights {weights} are both files of weights.",
+                "Leave --weights out, or name a network: --model torchvision:resnet18.",
+            )
         return _checkpoint(path, mean, std, where)
     call = model_call(model)
     network = build(call, num_classes=num_classes, input_shape=input_shape)
     if isinstance(network, Classifier):  # the demo, or a factory that brings its own preprocessing
+        for flag, value in (("weights", weights), ("mean", mean), ("std", std)):
+            if value is not None:
+                raise InputError(
+                    f"--{flag} means nothing to {model}, which brings its own.",
+                    "Leave it out, or name the network with --model.",
+                )
         return network.to(where)
     notes: list[str] = []
     if weights is not None:
         source = Path(weights).expanduser()
         state, notes = read_state(source)
-        load_into(network, state, source)
+        notes += load_into(network, state, source)
     elif registry.canonical_name("model", call.name) is not None:
         raise InputError(
             f"the network {model} has no weights.",
@@ -89,10 +101,12 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {device} cannot be used: {reason}", "Use --device cpu.") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old names of devices
+            torch.zeros(1, device=device).item()  # the meta device holds no numbers
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise InputError(f"--device {device} cannot be used: {reason}.", "Use --device cpu.") from None
     return device
 
 
@@ -121,8 +135,7 @@ def build(
             if parameters[name].default is not inspect.Parameter.empty and not own:
                 del wanted[name]
                 continue
-            flag = "--" + name.replace("_", "-").replace("input-shape", "input-size and --channels")
-            raise InputError(f"{call.name} needs to know its {name.replace('_', ' ')}.", f"Give {flag}.")
+            raise InputError(f"{call.name} needs to know its {name.replace('_', ' ')}.", f"Give {name}.")
     network = registry.construct(factory, call, **wanted)
     if not isinstance(network, (nn.Module, Classifier)):
         raise InputError(
@@ -148,7 +161,7 @@ def _checkpoint(path: Path, mean: Sequence[float] | None, std: Sequence[float] |
             f"Name it: --model torchvision:resnet18 --weights {path}, or --model file.py:factory.",
         )
     network = build_network(info.architecture, num_classes=len(info.class_names), input_shape=info.input_shape)
-    load_into(network, state, path)
+    notes += load_into(network, state, path)
     return Classifier(
         network,
         mean=info.mean if mean is None else mean,

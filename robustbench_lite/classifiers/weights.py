@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from robustbench_lite.errors import InputError
 
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model", "net")
+_PREFIXES = ("_orig_mod.", "module.")  # left by torch.compile and DataParallel
 _KEY = "robustbench_lite"
 
 
@@ -45,7 +47,11 @@ def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo) -> Non
     Raises:
         InputError: the place cannot be written.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # Clones, because safetensors refuses tensors that share memory, as tied weights do.
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
     content = save(state, metadata={_KEY: info.model_dump_json()})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +64,25 @@ def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo) -> Non
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.", "Choose another place with --out.") from None
+        raise _not_writable(path, error) from None
+
+
+def check_writable(path: Path) -> None:
+    """Try the place of a checkpoint, before hours of training are spent on it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _not_writable(path, error) from None
+
+
+def _not_writable(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write {path}: {error.strerror}.", "Choose another place with --out.")
 
 
 def read_info(path: Path) -> CheckpointInfo | None:
@@ -75,11 +99,17 @@ def read_info(path: Path) -> CheckpointInfo | None:
     if _KEY not in metadata:
         return None
     try:
-        if (found := json.loads(metadata[_KEY]).get("format", 1)) > 1:
+        content = json.loads(metadata[_KEY])
+        found = content.get("format", 1) if isinstance(content, dict) else 1
+        if isinstance(found, int) and found > 1:
             raise InputError(f"{path} has checkpoint format {found}; this release reads 1.", "Upgrade.")
-        return CheckpointInfo.model_validate_json(metadata[_KEY])
-    except (ValidationError, ValueError) as error:
-        raise InputError(f"the description in {path} is damaged: {error}.", "Train it again.") from None
+        return CheckpointInfo.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        reason = ": ".join([".".join(map(str, fault["loc"])), fault["msg"]]).removeprefix(": ")
+    except ValueError as error:  # no JSON
+        reason = str(error)
+    raise InputError(f"the description in {path} is damaged: {reason}.", "Train it again.")
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -95,15 +125,27 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         with safe_open(path, framework="pt") as file:
             return _clean({name: file.get_tensor(name) for name in file.keys()}, path)  # noqa: SIM118
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about TorchScript, which is refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "operand" in str(error) or "invalid load key" in str(error):
+            raise InputError(f"{path} is no file of PyTorch weights.", "Check the file.") from None
         raise InputError(
             f"{path} holds more than tensors; loading it would run code from the file.",
             "Where it was made: torch.save(network.state_dict(), FILE), and load that.",
         ) from None
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be read as PyTorch weights: {reason}", "Check the file.") from None
+    except Exception as error:  # a damaged pickle can raise anything
+        if "TorchScript" in str(error):
+            raise InputError(
+                f"{path} is a TorchScript program, not weights; running it would run code from the file.",
+                "Where it was made: torch.save(network.state_dict(), FILE), and load that.",
+            ) from None
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise InputError(
+            f"{path} cannot be read as PyTorch weights ({type(error).__name__}: {reason}).",
+            "Check the file: it may be cut off.",
+        ) from None
     return _clean(content, path)
 
 
@@ -113,29 +155,41 @@ def _clean(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             notes.append(f"weights taken from {key!r} in {path.name}")
-    state = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    found = content if isinstance(content, Mapping) else {}
+    state = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if not state:
         raise InputError(f"{path} holds no state dict.", "Save one: torch.save(network.state_dict(), FILE).")
-    for prefix in ("module.", "_orig_mod."):  # left by DataParallel and torch.compile
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-            notes.append(f"prefix {prefix!r} stripped from the names in {path.name}")
     return state, notes
 
 
-def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
-    """Put weights into a network; every name and shape must fit.
+def _without_prefixes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """The state with the names that the network uses, and the prefix that was stripped from all of them."""
+    state, stripped = dict(state), ""
+    while prefix := next((p for p in _PREFIXES if state and all(name.startswith(p) for name in state)), ""):
+        if all(name.startswith(prefix) for name in own):  # the network's own: it keeps its layers in .module
+            break
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        stripped += prefix
+    return state, stripped
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> list[str]:
+    """Put weights into a network; every name and shape must fit, but for a prefix that all names share.
+
+    Returns:
+        What was done to make them fit.
 
     Raises:
         InputError: names the first key that does not fit, and both shapes.
     """
     own = network.state_dict()
+    state, prefix = _without_prefixes(state, own)
     for name, tensor in state.items():
         if name in own and own[name].shape != tensor.shape:
             raise InputError(
                 f"{source} does not fit the network: {name!r} has shape {tuple(tensor.shape)}, "
                 f"the network wants {tuple(own[name].shape)}.",
-                "Check the architecture, --num-classes and --channels.",
+                "Check the architecture, the number of classes and --channels.",
             )
     # Batch norm counters only matter to training; old files lack them.
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
@@ -145,7 +199,8 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> 
         raise InputError(
             f"{source} does not fit the network: it {' and '.join(parts)}.", "Check the architecture."
         )
-    network.load_state_dict(dict(state), strict=False)
+    network.load_state_dict(state, strict=False)
+    return [f"prefix {prefix!r} stripped from the names in {source.name}"] if prefix else []
 
 
 def _some(names: list[str]) -> str:
