@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from robustbench_lite.errors import InputError
+from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.types import LogitsAndGradient
 
 
@@ -110,7 +110,13 @@ class Classifier:
         with self.frozen(), torch.enable_grad():
             x = images.detach().requires_grad_()
             logits = self._forward(x)
-            (grad,) = torch.autograd.grad(loss(logits).sum(), x)
+            if not logits.requires_grad:
+                raise InputError(
+                    "the network has no gradient with respect to its images, which this attack needs.",
+                    "Remove what cuts it: rounding, argmax, torch.no_grad, numpy.",
+                )
+            with _memory_told():
+                (grad,) = torch.autograd.grad(loss(logits).sum(), x)
         self._gradients += len(images)
         # Counted on the device: asking the host at every step would slow an attack down.
         flat = grad.flatten(1)
@@ -137,12 +143,14 @@ class Classifier:
                 )
             x = (x - self._shift) / self._scale
         try:
-            out = self.network(x)
-        except RuntimeError as error:
-            if self.device.type == "cuda" and isinstance(error, torch.cuda.OutOfMemoryError):
-                raise InputError("the device is out of memory.", "Give a smaller --batch-size.") from None
+            with _memory_told():
+                out = self.network(x)
+        except RbError:
+            raise
+        except Exception as error:  # which exception a layer chooses for a wrong size is its own
+            reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise InputError(
-                f"the network refuses images of shape {tuple(images.shape[1:])}: {str(error).splitlines()[0]}.",
+                f"the network refuses images of shape {tuple(images.shape[1:])}: {reason}.",
                 "Check --input-size and --channels.",
             ) from error
         self._forwards += len(images)
@@ -184,6 +192,14 @@ class Classifier:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise InputError("the device is out of memory.", "Give a smaller --batch-size.") from None
 
 
 def _logits(out: Any, n: int) -> Tensor:
