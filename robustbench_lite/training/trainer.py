@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -108,12 +109,11 @@ def train(
         )
     shape = train_set.image_shape
     mean, std = _statistics(train_data.images)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        network = build_network(architecture, num_classes=len(train_set.class_names), input_shape=shape).to(device)
     for data in (train_data, val_data):
         _normalise(data.images, mean, std)
-    best, history = _fit(network, train_data, val_data, options, on_epoch)
+    with _seeded(options.seed, torch.device(device)):  # dropout draws while it trains
+        network = build_network(architecture, num_classes=len(train_set.class_names), input_shape=shape).to(device)
+        best, history = _fit(network, train_data, val_data, options, on_epoch)
     network.load_state_dict(best)
     network.eval()
     info = CheckpointInfo(
@@ -136,6 +136,17 @@ def train(
     return Trained(network, info)
 
 
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """The global generators of the CPU and of the device begin at the seed, and are handed back as they were."""
+    cuda = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would touch every other device as well
+        for index in cuda:
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
+
+
 def _fit(
     network: nn.Module,
     train_data: Tensors,
@@ -148,7 +159,7 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         options.lr,
-        total_steps=options.epochs * steps_per_epoch,
+        total_steps=max(options.epochs * steps_per_epoch, 11),  # of 10 steps the warm-up would take zero
         pct_start=0.1,
         cycle_momentum=False,
     )
