@@ -26,10 +26,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.rng import stable_hash
 from robustbench_lite.specs import Call, format_call, format_value, parse
 from robustbench_lite.types import Attack, Condition, Shift, is_shift
 
 _PACKAGE = "robustbench_lite"
+FILE_MODULE = "_rb_file_"
+"""How the names of modules begin that were loaded from a file.py."""
 
 BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
@@ -133,6 +136,10 @@ def _load_module(where: str) -> Any:
         if error.name and (where == error.name or where.startswith(f"{error.name}.")):
             raise InputError(f"no module named {where!r}.", "Install it, or give a path/to/file.py.") from None
         raise InputError(f"{where} needs the package {error.name!r}.", "Install it.") from error
+    except Exception as error:
+        if where.startswith(f"{_PACKAGE}."):
+            raise
+        raise InputError(f"{where} fails on import: {type(error).__name__}: {error}", "Mend it.") from error
 
 
 def _load_file(where: str) -> Any:
@@ -140,7 +147,7 @@ def _load_file(where: str) -> Any:
     if not path.is_file():
         raise InputError(f"no such file: {where}", "Check the path.")
     # A name of its own in sys.modules: dataclasses and pickling look their module up there.
-    name = "_rb_file_" + re.sub(r"\W", "_", str(path.resolve()))
+    name = f"{FILE_MODULE}{path.stem}_{stable_hash(path.resolve()):016x}"
     if name in sys.modules:
         return sys.modules[name]
     module_spec = importlib.util.spec_from_file_location(name, path)
@@ -153,7 +160,7 @@ def _load_file(where: str) -> Any:
         module_spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if not isinstance(error, Exception):
+        if not isinstance(error, (Exception, SystemExit)):  # a script that ends itself fails as well
             raise
         raise InputError(f"{where} fails on import: {type(error).__name__}: {error}", "Mend the file.") from error
     return module
@@ -167,7 +174,7 @@ def make(spec: str) -> Condition:
         InputError: a value of the wrong type or out of range.
     """
     calls = parse(spec)
-    if [call.name for call in calls] == ["clean"]:
+    if calls == [Call("clean")]:
         return Condition()
     return Condition(tuple(_make_part(call) for call in calls))
 
@@ -193,10 +200,13 @@ def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     parameters = inspect.signature(target).parameters
-    settable = [name for name in parameters if name not in extra]
+    open_ended = {p.name for p in parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    settable = [name for name in parameters if name not in extra and name not in open_ended]
     hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
     arguments = {}
     for key, value in call.arguments.items():
+        if key == "eps" and key not in settable and getattr(target, "minimal", False):
+            raise InputError(f"{call.name} has no eps: it looks for the smallest perturbation.", "Leave eps out.")
         if key not in settable:
             raise UnknownNameError(f"argument of {call.name}", key, settable)
         try:
@@ -272,11 +282,10 @@ def _definitions(module: str) -> dict[str, ast.ClassDef | ast.FunctionDef]:
     """The classes and functions of a module, by name, from its source."""
     try:
         found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found is None or found.origin is None:
+        source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+        tree = ast.parse(source)
+    except Exception:  # somebody else's package: whatever is wrong with it, the list goes on without it
         return {}
-    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
     return {n.name: n for n in tree.body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
 
 

@@ -9,8 +9,11 @@ Call(name='pgd', arguments={'eps': 0.01568627450980392, 'norm': 'l2'})
 from __future__ import annotations
 
 import ast
+import math
+import numbers
 import re
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from robustbench_lite.errors import InputError
@@ -113,13 +116,29 @@ def format_value(value: Any) -> str:
     """A value as a spec writes it. Floats that are n/255 are written so when that is shorter."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        bare = _BAREWORD.fullmatch(value) and value.lower() not in _WORDS
-        return value if bare else f"'{value}'" if "'" not in value else f'"{value}"'
+    if isinstance(value, (str, PurePath)):
+        return _format_text(str(value))
     if isinstance(value, (tuple, list)):
         return f"({', '.join(map(format_value, value))})"
-    if isinstance(value, float):
-        text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
-        fraction = f"{round(value * 255)}/255"
-        return fraction if len(fraction) < len(text) and parse_number(fraction) == value else text
-    return repr(value)
+    if isinstance(value, numbers.Integral):  # NumPy's too, whose repr is no number
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        return _format_float(float(value))
+    raise InputError(f"{value!r} cannot be written in a spec.", "It holds numbers, texts, true, false and none.")
+
+
+def _format_text(value: str) -> str:
+    if _BAREWORD.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    quote = next((q for q in "'\"" if q not in value), None)
+    if quote is None:
+        raise InputError(f"{value!r} holds both kinds of quotes.", "A spec has no way to write that.")
+    return f"{quote}{value}{quote}"
+
+
+def _format_float(value: float) -> str:
+    if not math.isfinite(value):
+        return f"'{value}'" if value < 0 else str(value)
+    text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
+    fraction = f"{round(value * 255)}/255"
+    return fraction if len(fraction) < len(text) and parse_number(fraction) == value else text
