@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
+from robustbench_lite.cli_evaluate import print_run, run_evaluation, shift_specs, with_arguments
 from robustbench_lite.cli_options import Common, with_common
-from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
-
-if TYPE_CHECKING:
-    from robustbench_lite.types import Condition
+from robustbench_lite.errors import UnknownNameError
 
 
 class _PlainGroup(TyperGroup):
@@ -32,9 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-)
-_OWN = (
-    "Your own network and images: rb {} --model net.safetensors --data folder:PATH (train one: rb train --help)."
 )
 
 
@@ -93,7 +88,7 @@ def attack(
     }
     given = {k: parse_value(v) if isinstance(v, str) else v for k, v in flags.items() if v is not None}
     extra = ", ".join(f"{key}={format_value(value)}" for key, value in given.items())
-    _evaluate("attack", common, [_with_arguments("attack", name, extra) for name in method or ["pgd"]])
+    run_evaluation("attack", common, [with_arguments("attack", name, extra) for name in method or ["pgd"]])
 
 
 @app.command()
@@ -129,17 +124,7 @@ def shift(
         "digital": digital,
         "geometry": geometry,
     }
-    specs = [
-        spec
-        for family, wanted in asked.items()
-        for name in wanted or []
-        for spec in _severities(_of_family(family, name), severity)
-    ]
-    if not specs:
-        raise InputError(
-            "no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts."
-        )
-    _evaluate("shift", common, specs)
+    run_evaluation("shift", common, shift_specs({f: wanted or [] for f, wanted in asked.items()}, severity))
 
 
 @app.command(name="eval")
@@ -157,7 +142,7 @@ def evaluate(
 
       rb eval --on "mine.py:Scratch(depth=0.2)" --model net.safetensors --data folder:parts
     """
-    _evaluate("eval", common, on)
+    run_evaluation("eval", common, on)
 
 
 @app.command()
@@ -219,7 +204,7 @@ def show(
     """
     from robustbench_lite.runs import read_run
 
-    _print_run(read_run(run), as_json=json, quiet=False)
+    print_run(read_run(run), as_json=json, quiet=False)
 
 
 @app.command()
@@ -258,120 +243,3 @@ def doctor(common: Common) -> None:
     from robustbench_lite.cli_doctor import run_doctor
 
     run_doctor(common)
-
-
-def _with_arguments(kind: str, text: str, extra: str) -> str:
-    """A spec with more arguments; what the spec says itself goes first, and twice is refused by the parser."""
-    from robustbench_lite.registry import is_reference, names
-
-    head, bracket, rest = text.partition("(")
-    known = names(kind)
-    if not is_reference(head):
-        from robustbench_lite.registry import canonical_name
-
-        if canonical_name(kind, head.strip()) is None:
-            raise UnknownNameError("attack", head.strip(), known)
-    if not extra:
-        return text
-    if not bracket:
-        return f"{head}({extra})"
-    inside = rest.rstrip().removesuffix(")").strip()
-    return f"{head}({inside}, {extra})" if inside else f"{head}({extra})"
-
-
-def _of_family(family: str, text: str) -> str:
-    """The spec, if its shift belongs to the family that the option names."""
-    from robustbench_lite import registry
-
-    name = text.partition("(")[0].strip()
-    own = [shift for shift in registry.names("shift") if registry.family(shift) == family]
-    known = registry.canonical_name("shift", name)
-    if known is None:
-        raise UnknownNameError(f"{family} shift", name, own)
-    if known not in own:
-        raise InputError(f"{known} is no {family} shift.", f"Write --{registry.family(known)} {known}.")
-    return text
-
-
-def _severities(text: str, severities: str) -> list[str]:
-    """One spec per severity; a spec that says its severity stays as it is."""
-    from robustbench_lite.registry import make, severity_of
-    from robustbench_lite.specs import format_value, parse
-
-    (part,) = make(text).parts
-    if severity_of(part) is None or "severity" in parse(text)[0].arguments:
-        return [text]
-    return [_with_arguments("shift", text, f"severity={format_value(level)}") for level in _levels(severities)]
-
-
-def _levels(text: str) -> list[float]:
-    """``1-5`` as 1, 2, 3, 4, 5; ``0.5,1,2`` as it is."""
-    from robustbench_lite.specs import parse_number
-
-    low, dash, high = text.partition("-")
-    if dash and low.strip().isdecimal() and high.strip().isdecimal() and int(low) <= int(high):
-        return [float(level) for level in range(int(low), int(high) + 1)]
-    return [parse_number(level) for level in text.split(",")]
-
-
-def _evaluate(command: str, common: Common, conditions: list[str]) -> None:
-    """Prepare, run and print."""
-    from robustbench_lite.registry import make
-
-    made: list[Condition] = [make(text) for text in conditions]  # a wrong name is told before torch is loaded
-    console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
-    with console.busy("loading the network and the images", quiet=common.quiet):
-        from robustbench_lite import session
-
-        prepared = session.prepare(common.inputs(), made)
-    if common.verbose:
-        for line in prepared.classifier.notes:
-            console.note(line)
-    if common.dry_run:
-        _print_plan(prepared, as_json=common.json)
-        return
-    with console.progress_bar(quiet=common.quiet) as update:
-        run = session.run(prepared, command=command, out=common.out, on_progress=lambda p: update(*p))
-    _print_run(run, as_json=common.json, quiet=common.quiet)
-    if prepared.inputs.demo and not common.quiet:
-        console.note(_OWN.format(command))
-    if run.record.status == "interrupted":
-        console.note(f"interrupted; what was finished is in {run.path}")
-        raise typer.Exit(ExitCode.INTERRUPTED)
-
-
-def _print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
-    from robustbench_lite.reports.document import document
-    from robustbench_lite.reports.table import comparison_table
-
-    if as_json:
-        console.print_json(document(run))
-        return
-    console.stdout().print(comparison_table(run))
-    for warning in run.record.warnings:
-        console.note(f"warning: {warning}")
-    for condition in run.record.conditions:
-        for warning in condition.warnings:
-            console.note(f"warning: {condition.spec}: {warning}")
-    if run.record.data.n_skipped:
-        first = run.record.data.skipped[0]["file"]
-        console.note(f"warning: {run.record.data.n_skipped} images could not be read (first: {first}).")
-    sys.stdout.write(f"run: {run.path}\n")
-    if not quiet:
-        console.note(f"As a page: rb report {run.path}")
-
-
-def _print_plan(prepared: Any, *, as_json: bool) -> None:
-    from robustbench_lite.reports.listing import plan_table
-    from robustbench_lite.session import cost
-
-    plan = {
-        "model": prepared.classifier.spec,
-        "data": prepared.dataset.spec,
-        "n": len(prepared.dataset),
-        "conditions": cost(prepared),
-    }
-    if as_json:
-        console.print_json(plan)
-    else:
-        console.stdout().print(plan_table(plan))

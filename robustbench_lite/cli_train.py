@@ -29,13 +29,15 @@ def run_training(
     out = common.out or Path("net.safetensors")
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out} must end in .safetensors.", f"For example --out {out.stem}.safetensors.")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder.", "Choose another --out.")
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
     architecture = DEFAULT_ARCHITECTURE if common.model == "demo" else common.model
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
-        from robustbench_lite.classifiers.weights import save_checkpoint
+        from robustbench_lite.classifiers.weights import check_writable, save_checkpoint
         from robustbench_lite.session import load_data
         from robustbench_lite.training.trainer import Epoch, TrainingOptions, train
 
@@ -44,7 +46,7 @@ def run_training(
             epochs=epochs,
             lr=lr,
             weight_decay=weight_decay,
-            batch_size=common.batch_size or 64,
+            batch_size=64 if common.batch_size is None else common.batch_size,
             patience=patience,
             seed=common.seed,
         )
@@ -63,6 +65,7 @@ def run_training(
     if common.dry_run:
         _print(plan, as_json=common.json)
         return
+    check_writable(out)
     with console.progress_bar(quiet=common.quiet) as update:
 
         def on_epoch(epoch: Epoch) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,14 +26,14 @@ def stdout() -> Console:
     """For results. Wide when it is no terminal, so that a log keeps its columns."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, emoji=False)
 
 
 def stderr() -> Console:
     """For progress, notes and errors."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def print_json(document: Any) -> None:
@@ -110,7 +111,22 @@ def _report(error: Exception) -> ExitCode:
     elif isinstance(error, OSError) and error.strerror:
         text, code = f"{error.strerror}: {error.filename}", ExitCode.FAULT
     else:
-        text = f"{type(error).__name__}: {error} This is a fault of ours; RB_DEBUG=1 shows where."
-        code = ExitCode.FAULT
-    note("error: " + " ".join([text, *getattr(error, "__notes__", [])]))
+        text, code = _told(error)
+    note("error: " + " ".join(" ".join([text, *getattr(error, "__notes__", [])]).splitlines()))
     return code
+
+
+def _told(error: Exception) -> tuple[str, ExitCode]:
+    """An exception that nobody expected, blamed on the user's own file if it passed through one."""
+    from robustbench_lite.registry import FILE_MODULE
+
+    own = [
+        frame
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith(FILE_MODULE)
+    ]
+    if not own:
+        return f"{type(error).__name__}: {error} This is a fault of ours; RB_DEBUG=1 shows where.", ExitCode.FAULT
+    file = own[-1].f_globals["__rb_path__"]
+    text = f"{file} failed in {own[-1].f_code.co_name}: {type(error).__name__}: {error}"
+    return f"{text} Mend the file; RB_DEBUG=1 shows where.", ExitCode.REFUSED

@@ -1,0 +1,164 @@
+"""What ``rb attack``, ``rb shift`` and ``rb eval`` share: from options to specs, run, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from robustbench_lite import console
+from robustbench_lite.cli_options import Common
+from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from robustbench_lite.types import Condition
+
+_OWN = (
+    "Your own network and images: rb {} --model net.safetensors --data folder:PATH (train one: rb train --help)."
+)
+
+
+def with_arguments(kind: str, text: str, extra: str) -> str:
+    """A spec with more arguments; what the spec says itself goes first, and twice is refused by the parser."""
+    from robustbench_lite.registry import canonical_name, is_reference, names
+
+    head, bracket, rest = text.partition("(")
+    if not is_reference(head) and canonical_name(kind, head.strip()) is None:
+        raise UnknownNameError(kind, head.strip(), names(kind))
+    if not extra:
+        return text
+    if not bracket:
+        return f"{head}({extra})"
+    inside = rest.rstrip().removesuffix(")").strip()
+    return f"{head}({inside}, {extra})" if inside else f"{head}({extra})"
+
+
+def shift_specs(asked: Mapping[str, Sequence[str]], severities: str) -> list[str]:
+    """The specs of ``rb shift``: every shift that was asked for under its family, severity by severity."""
+    from robustbench_lite.registry import names
+
+    levels = _levels(severities)
+    own = {family: [name for name in names("shift") if _family(name) == family] for family in asked}
+    specs = []
+    for family, wanted in asked.items():
+        for text in wanted:
+            _check_family(family, text, own)
+            specs += _at_levels(text, levels)
+    if not specs:
+        raise InputError(
+            "no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts."
+        )
+    return specs
+
+
+def _family(name: str) -> str:
+    from robustbench_lite.registry import family
+
+    return family(name)
+
+
+def _check_family(family: str, text: str, own: Mapping[str, Sequence[str]]) -> None:
+    """Raise unless the shift belongs to the family that the option names."""
+    from robustbench_lite.registry import canonical_name
+
+    name = text.partition("(")[0].strip()
+    known = canonical_name("shift", name)
+    if known is None:
+        raise UnknownNameError(f"{family} shift", name, own[family])
+    if known not in own[family]:
+        option = f"--{_family(known)} {known}"
+        remedy = f"rb shift {option}" if _family(known) in own else f"rb eval --on {known}"
+        raise InputError(f"{known} is no {family} shift.", f"Write {remedy}.")
+
+
+def _at_levels(text: str, levels: Sequence[float]) -> list[str]:
+    """One spec per severity; a spec that says its severity stays as it is."""
+    from robustbench_lite.registry import make, severity_of
+    from robustbench_lite.specs import format_value, parse
+
+    calls = parse(text)
+    if len(calls) != 1:
+        raise InputError(f"{text!r} is a chain, not one shift.", f"Write rb eval --on {text!r}.")
+    (part,) = make(text).parts
+    if severity_of(part) is None or "severity" in calls[0].arguments:
+        return [text]
+    return [with_arguments("shift", text, f"severity={format_value(level)}") for level in levels]
+
+
+def _levels(text: str) -> list[float]:
+    """``1-5`` as 1, 2, 3, 4, 5; ``0.5,1,2`` as it is."""
+    from robustbench_lite.specs import parse_number
+
+    low, dash, high = text.partition("-")
+    if dash and low.strip().isdecimal() and high.strip().isdecimal() and int(low) <= int(high):
+        return [float(level) for level in range(int(low), int(high) + 1)]
+    try:
+        return [float(parse_number(level)) for level in text.split(",")]
+    except InputError:
+        raise InputError(f"--severity {text} is no list of levels.", "Write it like 1-5, 3 or 0.5,1,2.") from None
+
+
+def run_evaluation(command: str, common: Common, conditions: Sequence[str]) -> None:
+    """Prepare, run and print."""
+    from robustbench_lite.registry import make
+
+    made: list[Condition] = [make(text) for text in conditions]  # a wrong name is told before torch is loaded
+    console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
+    with console.busy("loading the network and the images", quiet=common.quiet):
+        from robustbench_lite import session
+
+        prepared = session.prepare(common.inputs(), made)
+    if common.verbose:
+        for line in prepared.classifier.notes:
+            console.note(line)
+    if common.dry_run:
+        _print_plan(prepared, as_json=common.json)
+        return
+    with console.progress_bar(quiet=common.quiet) as update:
+        run = session.run(prepared, command=command, out=common.out, on_progress=lambda p: update(*p))
+    print_run(run, as_json=common.json, quiet=common.quiet)
+    if prepared.inputs.demo and not common.quiet:
+        console.note(_OWN.format(command))
+    if run.record.status == "interrupted":
+        console.note(f"interrupted; what was finished is in {run.path}")
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
+    """The comparison table with its warnings, or the JSON document."""
+    from robustbench_lite.reports.document import document
+    from robustbench_lite.reports.table import comparison_table
+
+    if as_json:
+        console.print_json(document(run))
+        return
+    console.stdout().print(comparison_table(run))
+    for warning in run.record.warnings:
+        console.note(f"warning: {warning}")
+    for condition in run.record.conditions:
+        for warning in condition.warnings:
+            console.note(f"warning: {condition.spec}: {warning}")
+    if run.record.data.n_skipped:
+        first = run.record.data.skipped[0]["file"]
+        console.note(f"warning: {run.record.data.n_skipped} images could not be read (first: {first}).")
+    sys.stdout.write(f"run: {run.path}\n")
+    if not quiet:
+        console.note(f"As a page: rb report {run.path}")
+
+
+def _print_plan(prepared: Any, *, as_json: bool) -> None:
+    from robustbench_lite.reports.listing import plan_table
+    from robustbench_lite.session import cost
+
+    plan = {
+        "model": prepared.classifier.spec,
+        "data": prepared.dataset.spec,
+        "n": len(prepared.dataset),
+        "conditions": cost(prepared),
+    }
+    if as_json:
+        console.print_json(plan)
+    else:
+        console.stdout().print(plan_table(plan))
