@@ -1,0 +1,82 @@
+"""Commands that need no network start without torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import contextlib, io, sys
+from robustbench_lite.__main__ import main
+
+def rb(*words):
+    sys.argv = ["rb", *words]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code, (words, end.code)
+    assert out.getvalue(), words
+    assert "torch" not in sys.modules, words
+
+COMMANDS
+"""
+COMMANDS = ("attack", "shift", "eval", "train", "report", "show", "ls", "doctor")
+
+
+def python(commands, **settings):
+    program = PROGRAM.replace("COMMANDS", "\n".join(f"rb({', '.join(map(repr, words))})" for words in commands))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **settings},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_help_lists_runs_and_pages_need_no_torch(run_folder, tmp_path):
+    lists = [("ls",), ("ls", "attacks"), ("ls", "shifts"), ("ls", "models"), ("ls", "data"), ("ls", "--json")]
+    helps = [("--help",), ("--version",), *((command, "--help") for command in COMMANDS)]
+    runs = [("show", str(run_folder)), ("show", str(run_folder), "--json")]
+    python([*lists, *helps, *runs, ("report", str(run_folder), "--out", str(tmp_path / "page.html"))])
+
+
+def test_the_list_needs_no_typer_either():
+    """``rb ls`` is what people type while they write a command; it must be there at once."""
+    script = (
+        "import sys; sys.argv = ['rb', 'ls']; from robustbench_lite.__main__ import main; main()\n"
+        "late = {'torch', 'typer', 'pandas', 'numpy', 'pydantic', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {late}' if late else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pgd" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_command_is_installed(tmp_path):
+    """The one test that goes the whole way: a process, an empty folder, real streams."""
+    words = [sys.executable, "-m", "robustbench_lite", "attack", "--method", "fgsm", "--limit", "20", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{\n")
+    assert done.stdout.endswith("}\n")
+    assert "Warning" not in done.stderr
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    done = subprocess.run(
+        f"{sys.executable} -m robustbench_lite ls --json | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{"
+    assert done.stderr == ""
