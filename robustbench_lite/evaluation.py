@@ -139,7 +139,7 @@ def evaluate(
     skipped, warnings = list(dataset.skipped), list[str]()
     status: Literal["done", "interrupted", "failed"] = "done"
     failure: Exception | None = None
-    start, done, offset = time.perf_counter(), 0, 0
+    start, done = time.perf_counter(), 0
     total = len(dataset) * len(tallies)
     try:
         with classifier.frozen():
@@ -148,13 +148,12 @@ def evaluate(
                 if len(batch.labels):
                     images, labels = batch.images.to(classifier.device), batch.labels.to(classifier.device)
                     logits = _clean_logits(classifier, images, batch, dataset)
-                    if not warnings and offset == 0:
+                    if not tallies[0].rows:
                         warnings += _network_warnings(classifier, images, logits)
                     for tally in tallies:
-                        _run(tally, classifier, images, labels, logits, batch, offset, seed, keeper)
+                        _run(tally, classifier, images, labels, logits, batch, seed, keeper)
                         done += len(labels)
                         on_progress(Progress(done, total, tally.spec))
-                offset += batch_size
     except KeyboardInterrupt:
         status = "interrupted"
     except Exception as error:
@@ -216,7 +215,6 @@ def _run(
     labels: Tensor,
     clean: Tensor,
     batch: Batch,
-    offset: int,
     seed: int,
     keeper: ExampleKeeper,
 ) -> None:
@@ -231,7 +229,7 @@ def _run(
     delta = outcome.images - images
     confidence = torch.where(finite, logits.softmax(1).amax(1), 0.0)
     columns: dict[str, Any] = {
-        "index": range(offset, offset + len(labels)),
+        "index": batch.indices,
         "sample_id": batch.sample_ids,
         "file": batch.files,
         "group": batch.groups or [None] * len(labels),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,8 +27,8 @@ class PGD(Attack):
         eps: size of the budget on the [0, 1] scale.
         norm: ``linf``, ``l2`` or ``l1`` (for l1 one pixel a step, and slow).
         steps: gradient steps per restart.
-        step_size: length of a step in the norm; by default 2.5 eps / steps, as in the authors' code for
-            the l2 norm, so that the far side of the ball can be reached.
+        step_size: length of every step in the norm, as published attacks state it. By default the steps fall
+            from eps to eps / 50 along a cosine, which found more in every case that was tried (docs/attacks.md).
         restarts: tries, each from a start of its own.
         random_start: begin at a random point of the ball; otherwise at the image, which only makes sense once.
         loss: ``ce`` or ``margin``.
@@ -74,19 +75,23 @@ class PGD(Attack):
             active = active[~done]
         return result
 
+    def _step_size(self, step: int, eps: float) -> float:
+        if self.step_size is not None:
+            return self.step_size
+        return eps * (0.02 + 0.98 * (1 + math.cos(math.pi * step / self.steps)) / 2)
+
     def _restart(
         self, model: Model, x: Tensor, goal: Tensor, streams: Streams, eps: float, restart: int
     ) -> tuple[Tensor, Tensor]:
         """Last iterates, or the first that reached the goal, and which did."""
         targeted = self.target is not None
-        step_size = 2.5 * eps / self.steps if self.step_size is None else self.step_size
         z = x
         if self.random_start:
             start = norms.random_start(streams, x, eps, self.norm, restart)
             z = (x + start).clamp(0, 1)
         result = z.clone()
         active = torch.arange(len(x), device=x.device)
-        for _ in range(self.steps):
+        for step in range(self.steps):
             logits, gradient = model.gradient(z, loss_function(self.loss, goal, targeted=targeted))
             hit = reached(logits, goal, targeted=targeted)
             if hit.any():  # the one look from the host in a step
@@ -94,7 +99,7 @@ class PGD(Attack):
                 active, x, z, goal, gradient = (t[~hit] for t in (active, x, z, goal, gradient))
                 if len(active) == 0:
                     break
-            z = z + step_size * norms.steepest(gradient, self.norm)
+            z = z + self._step_size(step, eps) * norms.steepest(gradient, self.norm)
             z = (x + norms.project(z - x, eps, self.norm)).clamp(0, 1)
         done = torch.ones(len(result), dtype=torch.bool, device=x.device)
         if len(active):

@@ -36,8 +36,9 @@ class Skipped(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images (N, C, H, W) float32 in [0, 1], labels (N,) int64, and one id, file name and group per image."""
+    """Images (N, C, H, W) float32 in [0, 1], labels (N,) int64, and one place, id, file and group per image."""
 
+    indices: tuple[int, ...]
     images: Tensor
     labels: Tensor
     sample_ids: tuple[str, ...]
@@ -135,6 +136,7 @@ class Dataset:
             )
         indices = [i for i, _ in kept]
         return Batch(
+            indices=tuple(indices),
             images=torch.from_numpy(np.stack([p for _, p in kept])) if kept else torch.empty(0),
             labels=torch.from_numpy(self.labels[indices]),
             sample_ids=tuple(self.sample_ids[i] for i in indices),
