@@ -165,8 +165,9 @@ def _clean(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
 def _without_prefixes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """The state with the names that the network uses, and the prefix that was stripped from all of them."""
     state, stripped = dict(state), ""
-    while prefix := next((p for p in _PREFIXES if state and all(name.startswith(p) for name in state)), ""):
-        if all(name.startswith(prefix) for name in own):  # the network's own: it keeps its layers in .module
+    while not state.keys() & own.keys():  # a network may keep its layers in .module by right
+        prefix = next((p for p in _PREFIXES if state and all(name.startswith(p) for name in state)), "")
+        if not prefix:
             break
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
         stripped += prefix
