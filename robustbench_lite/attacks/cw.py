@@ -79,33 +79,32 @@ class CW(Attack):
             c = torch.where(high.isfinite(), (low + high) / 2, 10 * c)
         return best
 
-    def _objective(self, goal: Tensor) -> Callable[[Tensor], Tensor]:
-        """What is raised: the margin by which the goal is reached, flat once it is passed by ``confidence``."""
+    def _lead(self, goal: Tensor) -> Callable[[Tensor], Tensor]:
+        """By how much the goal is reached, in logits; negative where it is not."""
         sign = -1 if self.target is not None else 1
-        return lambda logits: (sign * margin(logits, goal)).clamp_max(self.confidence)
+        return lambda logits: sign * margin(logits, goal)
 
     def _minimise(
         self, model: Model, images: Tensor, goal: Tensor, c: Tensor, best: Tensor, best_size: Tensor
     ) -> Tensor:
         """Adam on the objective for one c per image; updates ``best`` and ``best_size``, tells where c worked."""
-        objective = self._objective(goal)
+        lead = self._lead(goal)
         relative = _RELATIVE_LR * best_size / math.sqrt(images[0].numel())
         lr = norms.per_sample(torch.where(best_size.isfinite(), relative.clamp_max(self.lr), self.lr), images)
         z = best.clone()
         first, second = torch.zeros_like(z), torch.zeros_like(z)
         found = torch.zeros_like(c, dtype=torch.bool)
         for step in range(1, self.steps + 1):
-            logits, gradient = model.gradient(z, objective)
+            logits, gradient = model.gradient(z, lead)
+            short = lead(logits) < self.confidence  # once passed, the goal pulls no more
             delta = z - images
             size = norms.size(delta, "l2")
-            hit = reached(logits, goal, targeted=self.target is not None)
-            if self.confidence:
-                hit &= objective(logits) >= self.confidence
+            hit = reached(logits, goal, targeted=self.target is not None) & ~short
             found |= hit
             better = hit & (size < best_size)
             best_size.copy_(torch.where(better, size, best_size))
             best.copy_(torch.where(norms.per_sample(better, z), z, best))
-            slope = 2 * delta - norms.per_sample(c, delta) * gradient
+            slope = 2 * delta - norms.per_sample(c * short, delta) * gradient
             first.lerp_(slope, 0.1)
             second.lerp_(slope * slope, 0.001)
             decay = 0.1 + 0.9 * (1 + math.cos(math.pi * step / self.steps)) / 2
