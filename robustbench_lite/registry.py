@@ -183,10 +183,11 @@ def _make_part(call: Call) -> Attack | Shift:
     kinds = [kind for kind in ("attack", "shift") if canonical_name(kind, call.name)]
     if not kinds and not is_reference(call.name):
         raise UnknownNameError("attack or shift", call.name, [*names("attack"), *names("shift")])
-    part = construct(load(kinds[0] if kinds else "attack", call.name), call)
-    if getattr(part, "kind", None) not in ("attack", "shift"):
+    target = load(kinds[0] if kinds else "attack", call.name)
+    # Looked at before it is called: os:system must not run.
+    if not isinstance(target, type) or getattr(target, "kind", None) not in ("attack", "shift"):
         raise InputError(f"{call.name} is neither an attack nor a shift.", "Its class needs kind = 'attack'.")
-    return part  # type: ignore[no-any-return]
+    return construct(target, call)  # type: ignore[no-any-return]
 
 
 def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
@@ -242,7 +243,7 @@ def spec(thing: Condition | Attack | Shift) -> str:
     arguments = {
         f.name: getattr(thing, f.name)
         for f in _fields(thing)
-        if (severity is not None if f.name == "severity" else getattr(thing, f.name) != f.default)
+        if getattr(thing, f.name) != f.default or (f.name == "severity" and severity is not None)
     }
     return format_call(Call(name_of(type(thing)), arguments))
 

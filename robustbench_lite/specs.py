@@ -8,7 +8,6 @@ Call(name='pgd', arguments={'eps': 0.01568627450980392, 'norm': 'l2'})
 
 from __future__ import annotations
 
-import ast
 import math
 import numbers
 import re
@@ -19,7 +18,7 @@ from typing import Any
 from robustbench_lite.errors import InputError
 
 _WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _BAREWORD = re.compile(r"[A-Za-z_][\w.-]*")
 
 
@@ -86,10 +85,13 @@ def parse_number(text: str) -> float:
     terms = text.strip().split("/")
     if len(terms) > 2 or not all(_NUMBER.fullmatch(term.strip()) for term in terms):
         raise InputError(f"{text!r} is not a number.", "Write it like 0.03 or 8/255.")
-    values = [ast.literal_eval(re.sub(r"^([-+]?)0+(?=\d)", r"\1", term.strip())) for term in terms]
-    if len(values) == 2 and values[1] == 0:
-        raise InputError(f"{text!r} divides by zero.", "Write it like 8/255.")
-    return values[0] / values[1] if len(values) == 2 else values[0]  # type: ignore[no-any-return]
+    try:
+        value, *below = [int(term) if re.fullmatch(r"\s*[-+]?\d+\s*", term) else float(term) for term in terms]
+        return value / below[0] if below else value
+    except ZeroDivisionError:
+        raise InputError(f"{text!r} divides by zero.", "Write it like 8/255.") from None
+    except (ValueError, OverflowError):  # thousands of digits
+        raise InputError(f"{text[:20]}… is too long a number.", "Write it like 0.03 or 8/255.") from None
 
 
 def parse_value(text: str) -> Any:
@@ -140,5 +142,7 @@ def _format_float(value: float) -> str:
     if not math.isfinite(value):
         return f"'{value}'" if value < 0 else str(value)
     text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if abs(value) > 1e6:
+        return text
     fraction = f"{round(value * 255)}/255"
     return fraction if len(fraction) < len(text) and parse_number(fraction) == value else text
