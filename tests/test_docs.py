@@ -3,8 +3,8 @@
 A ``console`` block is run: its ``$ rb …`` and ``$ python FILE`` lines, in order, in a folder that holds
 ``parts/``, ``parts.npz``, ``examples/`` and (unless the page makes it) ``net.safetensors``. A line that must fail
 ends in ``# exit CODE``. ``rb`` lines in ``text`` blocks are only parsed. A Python block whose first line is
-``# file.py`` is written there first, and if it names a file of ``examples/`` it must be that file. A ``toml`` block
-holds a package's entry points.
+``# file.py`` is written there first, and if it names a file of ``examples/`` it must be that file. A ``toml``
+block holds a package's entry points.
 """
 
 import re
