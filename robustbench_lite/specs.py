@@ -141,6 +141,7 @@ def _format_text(value: str) -> str:
 def _format_float(value: float) -> str:
     if not math.isfinite(value):
         return f"'{value}'" if value < 0 else str(value)
+    value += 0.0  # -0.0 is 0.0, and is written so
     text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
     if abs(value) > 1e6:
         return text
