@@ -127,7 +127,7 @@ def made(draw, kind, name):
 
 @pytest.mark.parametrize(("kind", "name"), PARTS)
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 def test_make_undoes_spec(kind, name, data):
     thing = data.draw(made(kind, name))
     text = spec(thing)
@@ -137,6 +137,7 @@ def test_make_undoes_spec(kind, name, data):
 
 
 @given(data=st.data())
+@settings(max_examples=40)
 def test_make_undoes_spec_for_chains(data):
     chosen = data.draw(st.lists(st.sampled_from(PARTS), min_size=2, max_size=3))
     condition = Condition(tuple(data.draw(made(*part)) for part in chosen))

@@ -124,6 +124,7 @@ def test_zero_divides_nothing():
         (0.1, "0.1"),
         (1.0, "1"),
         (0.0, "0"),
+        (-0.0, "0"),
         (True, "true"),
         (None, "none"),
         ("linf", "linf"),
