@@ -44,11 +44,17 @@ def bad_gradients(bad: int, zero: int, gradients: int) -> str | None:
 
 
 def no_better_than_majority(right: int, counts: list[int], class_names: tuple[str, ...]) -> str | None:
-    """Whether the clean accuracy is not above that of always naming the most frequent class."""
-    if len(counts) > 1 and right <= max(counts) and sum(c > 0 for c in counts) > 1:
-        most = class_names[counts.index(max(counts))]
+    """Whether the clean accuracy is not clearly above that of always naming the most frequent class.
+
+    Clearly: in a one-sided binomial test at 5 %. Data of one class tell nothing.
+    """
+    from scipy.stats import binomtest
+
+    n, most = sum(counts), max(counts)
+    if n > most and right < n and binomtest(right, n, most / n, alternative="greater").pvalue > 0.05:
+        name = class_names[counts.index(most)]
         return (
-            f"clean accuracy {right / sum(counts):.1%} is not above always saying {most!r} "
+            f"clean accuracy {right / n:.1%} is not clearly above always saying {name!r} "
             f"({max(counts) / sum(counts):.1%}): check --mean/--std, the class order and the weights."
         )
     return None

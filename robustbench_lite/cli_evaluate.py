@@ -61,10 +61,12 @@ def _family(name: str) -> str:
 
 def _check_family(family: str, text: str, own: Mapping[str, Sequence[str]]) -> None:
     """Raise unless the shift belongs to the family that the option names."""
-    from robustbench_lite.registry import canonical_name
+    from robustbench_lite.registry import canonical_name, is_reference
 
     name = text.partition("(")[0].strip()
     known = canonical_name("shift", name)
+    if known is None and is_reference(name):  # one's own shift belongs wherever its owner says
+        return
     if known is None:
         raise UnknownNameError(f"{family} shift", name, own[family])
     if known not in own[family]:

@@ -13,17 +13,15 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import checks, norms
-from robustbench_lite.attacks.losses import margin, target_classes
+from robustbench_lite.applying import apply, plan
+from robustbench_lite.attacks.losses import margin
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
-from robustbench_lite.errors import InputError, RbError
+from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
-from robustbench_lite.registry import make, severity_of, spec
-from robustbench_lite.rng import Streams
+from robustbench_lite.registry import severity_of, spec
 from robustbench_lite.runs import COLUMNS, ConditionRecord, Example, ThreatModel
-from robustbench_lite.types import Attack, Condition, Shift, is_attack, is_shift
-
-BUDGET_TOLERANCE = 1e-6
+from robustbench_lite.types import Attack, Condition, Shift
 
 
 class Progress(NamedTuple):
@@ -62,43 +60,6 @@ class _Tally:
     zero_gradients: int = 0
     not_finite: int = 0
     seconds: float = 0.0
-
-
-class _Outcome(NamedTuple):
-    """Images after a condition, and what became of each: (N, C, H, W), then (N,) each."""
-
-    images: Tensor
-    lost: Tensor  # bool: wrong before an attack, which counts as wrong whatever follows
-    attacked: Tensor  # bool
-    target: Tensor | None
-
-
-def resolve(condition: Condition, eps: dict[str, float]) -> Condition:
-    """The condition with the data's usual budget wherever an attack was given none."""
-
-    def filled(part: Attack | Shift) -> Attack | Shift:
-        if is_attack(part) and getattr(part, "eps", 0) is None:
-            usual = eps.get(part.norm)
-            if usual is None:
-                raise InputError(f"there is no usual eps for {part.norm} on these data.", "Give --eps.")
-            return dataclasses.replace(part, eps=usual)  # type: ignore[type-var]
-        return part
-
-    return Condition(tuple(filled(part) for part in condition.parts))
-
-
-def plan(conditions: Sequence[Condition | Attack | Shift | str], eps: dict[str, float]) -> list[Condition]:
-    """The conditions as they will run: clean first, each once, every budget filled in."""
-    full = [Condition()]
-    for given in conditions:
-        if isinstance(given, str):
-            condition = make(given)
-        else:
-            condition = given if isinstance(given, Condition) else Condition((given,))
-        condition = resolve(condition, eps)
-        if condition not in full:
-            full.append(condition)
-    return full
 
 
 def evaluate(
@@ -220,7 +181,7 @@ def _run(
 ) -> None:
     """One batch under one condition: apply, score afresh, write the rows, count the cost."""
     start = time.perf_counter()
-    outcome = _apply(tally.condition, classifier, images, labels, clean, batch.sample_ids, seed)
+    outcome = apply(tally.condition, classifier, images, labels, clean, batch.sample_ids, seed)
     logits = classifier(outcome.images) if tally.condition.parts else clean
     finite = logits.isfinite().all(1)
     prediction = torch.where(finite, logits.argmax(1), -1)
@@ -258,68 +219,6 @@ def _run(
     tally.zero_gradients += counts.zero_gradients
     tally.not_finite += int((~finite).sum())
     tally.seconds += time.perf_counter() - start
-
-
-def _apply(
-    condition: Condition,
-    classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    clean: Tensor,
-    sample_ids: tuple[str, ...],
-    seed: int,
-) -> _Outcome:
-    x = images
-    lost, attacked = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels, dtype=torch.bool)
-    target: Tensor | None = None
-    seen: list[str] = []
-    for part in condition.parts:
-        name = spec(part)
-        # A part has the same stream alone and in a chain; a repeated one must not repeat its numbers.
-        streams = Streams(seed, name + "#" * seen.count(name), sample_ids)
-        seen.append(name)
-        if is_shift(part):
-            x = _verified(part, name, x, part(x, streams))
-        elif is_attack(part):
-            logits = clean if x is images else classifier(x)
-            target = target_classes(getattr(part, "target", None), logits)
-            lost |= logits.argmax(1) != labels
-            fit = ~lost if target is None else ~lost & (target != labels)
-            attacked |= fit
-            if fit.any():
-                before, x = x[fit], x.clone()
-                after = part(classifier, before.clone(), labels[fit], streams[fit.nonzero()[:, 0]])
-                x[fit] = _verified(part, name, before, after)
-    return _Outcome(x, lost, attacked, target)
-
-
-def _verified(part: Attack | Shift, name: str, before: Tensor, after: Any) -> Tensor:
-    """The output of an attack or shift, if it is what it must be.
-
-    Raises:
-        RbError: wrong shape or type, not finite, outside [0, 1], or over the budget. A fault of ours for
-            what we wrote, a refused input (InputError) for what others did.
-    """
-    problem = _problem(part, before, after)
-    if problem is None:
-        return after  # type: ignore[no-any-return]
-    ours = type(part).__module__.startswith("robustbench_lite.")
-    raise (RbError if ours else InputError)(f"{name} {problem}.", "" if ours else "Mend it.")
-
-
-def _problem(part: Attack | Shift, before: Tensor, after: Any) -> str | None:
-    if not isinstance(after, Tensor) or after.shape != before.shape or after.dtype != before.dtype:
-        got = f"{tuple(after.shape)} {after.dtype}" if isinstance(after, Tensor) else type(after).__name__
-        return f"returned {got} for images of {tuple(before.shape)} {before.dtype}"
-    if not after.isfinite().all():
-        return "returned images with NaN or infinity"
-    if after.min() < 0 or after.max() > 1:
-        return f"returned values from {float(after.min()):.4g} to {float(after.max()):.4g}, outside [0, 1]"
-    if is_attack(part) and (eps := getattr(part, "eps", None)) is not None:
-        largest = float(norms.size(after - before, part.norm).max())
-        if largest > eps + BUDGET_TOLERANCE * max(1, eps):
-            return f"went over its budget: {part.norm} {largest:.6g} > {eps:.6g}"
-    return None
 
 
 def severity(condition: Condition) -> float | None:

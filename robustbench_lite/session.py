@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_lite import runs
+from robustbench_lite.applying import plan
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import NORMALISATIONS, load_classifier
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
-from robustbench_lite.evaluation import Evaluation, Progress, evaluate, plan
+from robustbench_lite.evaluation import Evaluation, Progress, evaluate
 from robustbench_lite.specs import parse_number
 from robustbench_lite.types import Condition
 

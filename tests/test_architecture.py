@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outliers": {"registry", "classifiers", "data", "generative"},
     "applying": {"registry", "attacks", "shifts"},
     "evaluation": {"registry", "attacks", "checks", "classifiers", "data", "runs", "examples", "applying"},
-    "session": {"registry", "classifiers", "data", "checks", "runs", "evaluation"},
+    "session": {"registry", "classifiers", "data", "checks", "runs", "evaluation", "applying"},
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
 WITHOUT_TORCH = ("errors", "rng", "specs", "types", "registry", "runs", "metrics", "reports")

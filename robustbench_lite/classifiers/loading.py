@@ -13,7 +13,7 @@ from torch import nn
 
 from robustbench_lite import registry
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.classifiers.weights import load_into, read_info, read_state
+from robustbench_lite.classifiers.weights import CheckpointInfo, load_into, read_info, read_state
 from robustbench_lite.errors import InputError
 from robustbench_lite.specs import Call, parse
 
@@ -41,8 +41,9 @@ def load_classifier(
             there; ``timm:NAME``; ``file.py:factory`` or ``package.module:factory``, a function or class that
             returns the network; a built-in network such as ``cnn(width=16)``; or ``demo``.
         weights: a ``.safetensors``, ``.pt`` or ``.pth`` file with a state dict.
-        mean, std: normalisation of images in [0, 1], per channel; by default the checkpoint's, or none.
-        class_names: of the data; checked against the checkpoint's.
+        mean, std: normalisation of images in [0, 1], per channel; by default that of a checkpoint of
+            ``rb train``, also when it is given as weights, or none.
+        class_names: of the data; only their number is used, for the outputs of a network that is built here.
         num_classes: outputs of a torchvision, timm or built-in network; by default the number of class names.
         input_shape: (C, H, W) of the images; a built-in network needs it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, …
@@ -72,10 +73,14 @@ def load_classifier(
                 )
         return network.to(where)
     notes: list[str] = []
+    info: CheckpointInfo | None = None
     if weights is not None:
         source = Path(weights).expanduser()
         state, notes = read_state(source)
         notes += load_into(network, state, source)
+        info = read_info(source) if source.suffix == ".safetensors" else None
+        if info is not None:
+            notes.append(f"class names and (unless given) mean and std taken from {source.name}")
     elif registry.canonical_name("model", call.name) is not None:
         raise InputError(
             f"the network {model} has no weights.",
@@ -83,8 +88,9 @@ def load_classifier(
         )
     return Classifier(
         network,
-        mean=mean or (),
-        std=std or (),
+        mean=mean or (info.mean if info and mean is None else ()),
+        std=std or (info.std if info and std is None else ()),
+        class_names=info.class_names if info else None,
         spec=model,
         input_shape=input_shape,
         device=where,

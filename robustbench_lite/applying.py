@@ -1,0 +1,132 @@
+"""What a condition does to a batch: every part in turn, and nothing taken on trust."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from robustbench_lite import norms
+from robustbench_lite.attacks.losses import target_classes
+from robustbench_lite.errors import InputError, RbError
+from robustbench_lite.registry import make, spec
+from robustbench_lite.rng import Streams
+from robustbench_lite.types import Attack, Condition, Model, Shift, is_attack, is_shift
+
+BUDGET_TOLERANCE = 1e-6
+
+
+class Outcome(NamedTuple):
+    """Images (N, C, H, W) after a condition, and what became of each, (N,)."""
+
+    images: Tensor
+    lost: Tensor  # bool: wrong before an attack, which counts as wrong whatever follows
+    attacked: Tensor  # bool
+    target: Tensor | None
+
+
+def resolve(condition: Condition, eps: dict[str, float]) -> Condition:
+    """The condition with the data's usual budget wherever an attack was given none."""
+
+    def filled(part: Attack | Shift) -> Attack | Shift:
+        if is_attack(part) and getattr(part, "eps", 0) is None:
+            usual = eps.get(part.norm)
+            if usual is None:
+                raise InputError(f"there is no usual eps for {part.norm} on these data.", "Give --eps.")
+            return dataclasses.replace(part, eps=usual)  # type: ignore[type-var]
+        return part
+
+    return Condition(tuple(filled(part) for part in condition.parts))
+
+
+def plan(conditions: Sequence[Condition | Attack | Shift | str], eps: dict[str, float]) -> list[Condition]:
+    """The conditions as they will run: clean first, each once, every budget filled in."""
+    full = [Condition()]
+    for given in conditions:
+        if isinstance(given, str):
+            condition = make(given)
+        else:
+            condition = given if isinstance(given, Condition) else Condition((given,))
+        condition = resolve(condition, eps)
+        if condition not in full:
+            full.append(condition)
+    return full
+
+
+def apply(
+    condition: Condition,
+    classifier: Model,
+    images: Tensor,
+    labels: Tensor,
+    clean: Tensor,
+    sample_ids: tuple[str, ...],
+    seed: int,
+) -> Outcome:
+    """Apply a condition to one batch.
+
+    Args:
+        condition: what is done.
+        classifier: what attacks see.
+        images: (N, C, H, W), the clean images.
+        labels: (N,).
+        clean: (N, K), the logits of the clean images.
+        sample_ids: one per image.
+        seed: the run's.
+
+    Raises:
+        RbError: a part returned what it must not.
+    """
+    x = images
+    lost, attacked = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels, dtype=torch.bool)
+    target: Tensor | None = None
+    seen: list[str] = []
+    for part in condition.parts:
+        name = spec(part)
+        # A part has the same stream alone and in a chain; a repeated one must not repeat its numbers.
+        streams = Streams(seed, name + "#" * seen.count(name), sample_ids)
+        seen.append(name)
+        if is_shift(part):
+            x = _verified(part, name, x, part(x, streams))
+        elif is_attack(part):
+            logits = clean if x is images else classifier(x)
+            target = target_classes(getattr(part, "target", None), logits)
+            lost |= logits.argmax(1) != labels
+            fit = ~lost if target is None else ~lost & (target != labels)
+            attacked |= fit
+            if fit.any():
+                before, x = x[fit], x.clone()
+                after = part(classifier, before.clone(), labels[fit], streams[fit.nonzero()[:, 0]])
+                x[fit] = _verified(part, name, before, after)
+    return Outcome(x, lost, attacked, target)
+
+
+def _verified(part: Attack | Shift, name: str, before: Tensor, after: Any) -> Tensor:
+    """The output of an attack or shift, if it is what it must be.
+
+    Raises:
+        RbError: wrong shape or type, not finite, outside [0, 1], or over the budget. A fault of ours for
+            what we wrote, a refused input (InputError) for what others did.
+    """
+    problem = _problem(part, before, after)
+    if problem is None:
+        return after  # type: ignore[no-any-return]
+    ours = type(part).__module__.startswith("robustbench_lite.")
+    raise (RbError if ours else InputError)(f"{name} {problem}.", "" if ours else "Mend it.")
+
+
+def _problem(part: Attack | Shift, before: Tensor, after: Any) -> str | None:
+    if not isinstance(after, Tensor) or after.shape != before.shape or after.dtype != before.dtype:
+        got = f"{tuple(after.shape)} {after.dtype}" if isinstance(after, Tensor) else type(after).__name__
+        return f"returned {got} for images of {tuple(before.shape)} {before.dtype}"
+    if not after.isfinite().all():
+        return "returned images with NaN or infinity"
+    if after.min() < 0 or after.max() > 1:
+        return f"returned values from {float(after.min()):.4g} to {float(after.max()):.4g}, outside [0, 1]"
+    if is_attack(part) and (eps := getattr(part, "eps", None)) is not None:
+        largest = float(norms.size(after - before, part.norm).max())
+        if largest > eps + BUDGET_TOLERANCE * max(1, eps):
+            return f"went over its budget: {part.norm} {largest:.6g} > {eps:.6g}"
+    return None
