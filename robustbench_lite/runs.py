@@ -184,7 +184,7 @@ class RunFolder:
         samples.astype(COLUMNS).to_parquet(self._work / "samples.parquet", index=False, compression="zstd")
         (self._work / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self._work.chmod(0o777 & ~_umask())
-        os.replace(self._work, self.path)
+        os.replace(self._work, self.path.resolve())  # "." itself cannot be replaced
         return self.path
 
     def discard(self) -> None:

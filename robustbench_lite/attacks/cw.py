@@ -55,7 +55,7 @@ class CW(Attack):
                     f"cw: {name}={getattr(self, name)} is out of range.", f"It must be at least {low}."
                 )
         for name in ("c", "lr"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"cw: {name}={getattr(self, name)} is out of range.", "It must be positive.")
 
     @property

@@ -51,7 +51,7 @@ class PGD(Attack):
         for name in ("steps", "restarts"):
             if getattr(self, name) < 1:
                 raise InputError(f"pgd: {name}={getattr(self, name)} is out of range.", "It must be at least 1.")
-        if self.step_size is not None and not self.step_size > 0:
+        if self.step_size is not None and not 0 < self.step_size < math.inf:
             raise InputError(f"pgd: step_size={self.step_size} is out of range.", "It must be positive.")
         if self.restarts > 1 and not self.random_start:
             raise InputError("pgd: restarts without a random start repeat each other.", "Set random_start=true.")

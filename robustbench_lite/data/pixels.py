@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from robustbench_lite.data.dataset import DamagedImageError, Pixels
-from robustbench_lite.data.decoding import MAX_PIXELS
+from robustbench_lite.data.pillow import MAX_PIXELS
 from robustbench_lite.data.source import RawPixels, Shape
 from robustbench_lite.errors import InputError
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from robustbench_lite.data.decoding import (
+from robustbench_lite.data.pillow import (
     UnsupportedImageError,
     channels_of,
     check_size,
