@@ -173,6 +173,30 @@ def train(
 
 
 @app.command()
+@with_common
+@console.guarded
+def generate(
+    common: Common,
+    n: Annotated[int, typer.Option("--n", help="Images in each block of the sheet.")] = 32,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Fit a density model to images: how likely are unseen ones, and what do its samples look like?
+
+    --model names it: pca (default), mixture, gaussian, histogram, or a spec; see rb ls generators.
+    --limit and --first hold for the training images.
+
+    Examples:
+
+      rb generate --model pca --data digits --out sheet.png
+
+      rb generate --model "mixture(components=20)" --data folder:parts --input-size 32 --n 48 --json
+    """
+    from robustbench_lite.cli_generate import run_generation
+
+    run_generation(common, n=n, overwrite=overwrite)
+
+
+@app.command()
 @console.guarded
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
@@ -210,7 +234,7 @@ def show(
 @app.command()
 @console.guarded
 def ls(
-    what: Annotated[str, typer.Argument(help="attacks, shifts, models, data; nothing for all.")] = "",
+    what: Annotated[str, typer.Argument(help="attacks, shifts, models, data, generators; nothing for all.")] = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List attacks, shifts, models and data sets with their parameters.

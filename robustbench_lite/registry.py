@@ -68,6 +68,12 @@ BUILTIN: dict[str, dict[str, str]] = {
         "cifar100": f"{_PACKAGE}.data.torchvision_sets:cifar100",
         "svhn": f"{_PACKAGE}.data.torchvision_sets:svhn",
     },
+    "generator": {
+        "histogram": f"{_PACKAGE}.generative.density:Histogram",
+        "gaussian": f"{_PACKAGE}.generative.density:Gaussian",
+        "pca": f"{_PACKAGE}.generative.density:PCA",
+        "mixture": f"{_PACKAGE}.generative.density:Mixture",
+    },
 }
 
 
@@ -257,7 +263,7 @@ def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:
 def name_of(cls: type) -> str:
     """The name that ``load`` finds the class under."""
     here = f"{cls.__module__}:{cls.__qualname__}"
-    for kind in ("attack", "shift"):
+    for kind in ("attack", "shift", "generator"):
         for name, where in names(kind).items():
             if where == here:
                 return name

@@ -166,7 +166,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+            if taken or path.resolve() == Path.cwd():  # the current folder cannot be replaced under our feet
                 raise InputError(f"{path} exists already.", "Choose another --out, or remove it.")
             path.parent.mkdir(parents=True, exist_ok=True)
             self._work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -184,7 +185,7 @@ class RunFolder:
         samples.astype(COLUMNS).to_parquet(self._work / "samples.parquet", index=False, compression="zstd")
         (self._work / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self._work.chmod(0o777 & ~_umask())
-        os.replace(self._work, self.path.resolve())  # "." itself cannot be replaced
+        os.replace(self._work, self.path)
         return self.path
 
     def discard(self) -> None:

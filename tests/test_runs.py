@@ -245,3 +245,11 @@ def test_ids_sort_by_time_and_differ():
 def test_outside_a_repository_there_is_no_git_state(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state(tmp_path) is None
+
+
+def test_the_current_folder_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="exists already"):
+        RunFolder(Path("."))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["here"]

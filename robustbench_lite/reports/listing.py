@@ -14,7 +14,7 @@ from robustbench_lite.registry import Description
 if TYPE_CHECKING:
     from rich.table import Table
 
-KINDS = {"attacks": "attack", "shifts": "shift", "models": "model", "data": "data"}
+KINDS = {"attacks": "attack", "shifts": "shift", "models": "model", "data": "data", "generators": "generator"}
 _INDENT = " " * 18
 
 
