@@ -1,0 +1,1 @@
+"""Generative models of images: one family, one file."""
