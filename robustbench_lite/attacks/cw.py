@@ -29,7 +29,8 @@ class CW(Attack):
 
     The box [0, 1] is kept by clipping after every step (the paper's first variant), not by tanh: with tanh a
     pixel that is exactly 0 or 1 hardly moves, and 81 % of MNIST's are. Each search step starts at the best
-    image so far, and its steps shrink to the size of that perturbation.
+    image so far, and its steps shrink to the size of that perturbation; while there is none it starts at the
+    image, and from the fourth on where the last one ended.
 
     Args:
         steps: gradient steps for one c.
@@ -73,8 +74,12 @@ class CW(Attack):
         best_size = torch.full((len(images),), torch.inf, device=images.device)
         c = torch.full_like(best_size, self.c)
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
-        for _ in range(self.search_steps):
-            found = self._minimise(model, images, goal, c, best, best_size)
+        z = images
+        for search in range(self.search_steps):
+            found, z = self._minimise(model, images, goal, c, z, best, best_size)
+            known = norms.per_sample(best_size.isfinite(), z)
+            # A c that is a hundred times too small is no longer the reason: the way was too long for the steps.
+            z = torch.where(known, best, z if search >= 2 else images)
             high, low = torch.where(found, c, high), torch.where(found, low, c)
             c = torch.where(high.isfinite(), (low + high) / 2, 10 * c)
         return best
@@ -85,13 +90,15 @@ class CW(Attack):
         return lambda logits: sign * margin(logits, goal)
 
     def _minimise(
-        self, model: Model, images: Tensor, goal: Tensor, c: Tensor, best: Tensor, best_size: Tensor
-    ) -> Tensor:
-        """Adam on the objective for one c per image; updates ``best`` and ``best_size``, tells where c worked."""
+        self, model: Model, images: Tensor, goal: Tensor, c: Tensor, z: Tensor, best: Tensor, best_size: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Adam on the objective for one c per image, from z on; updates ``best`` and ``best_size``.
+
+        Returns where c worked, and the last iterates.
+        """
         lead = self._lead(goal)
         relative = _RELATIVE_LR * best_size / math.sqrt(images[0].numel())
         lr = norms.per_sample(torch.where(best_size.isfinite(), relative.clamp_max(self.lr), self.lr), images)
-        z = best.clone()
         first, second = torch.zeros_like(z), torch.zeros_like(z)
         found = torch.zeros_like(c, dtype=torch.bool)
         for step in range(1, self.steps + 1):
@@ -110,4 +117,4 @@ class CW(Attack):
             decay = 0.1 + 0.9 * (1 + math.cos(math.pi * step / self.steps)) / 2
             scale = (second / (1 - 0.999**step)).sqrt_().add_(1e-8)
             z = (z - lr * decay * (first / (1 - 0.9**step)) / scale).clamp_(0, 1)
-        return found
+        return found, z
