@@ -10,7 +10,6 @@ import typer
 from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
-from robustbench_lite.cli_evaluate import print_run, run_evaluation, shift_specs, with_arguments
 from robustbench_lite.cli_options import Common, with_common
 from robustbench_lite.errors import UnknownNameError
 
@@ -75,6 +74,7 @@ def attack(
 
       rb attack --method cw --first 100 --json
     """
+    from robustbench_lite.cli_evaluate import run_evaluation, with_arguments
     from robustbench_lite.specs import format_value, parse_value
 
     flags = {
@@ -117,6 +117,8 @@ def shift(
 
       rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
     """
+    from robustbench_lite.cli_evaluate import run_evaluation, shift_specs
+
     asked = {
         "lighting": lighting,
         "optics": optics,
@@ -142,6 +144,8 @@ def evaluate(
 
       rb eval --on "mine.py:Scratch(depth=0.2)" --model net.safetensors --data folder:parts
     """
+    from robustbench_lite.cli_evaluate import run_evaluation
+
     run_evaluation("eval", common, on)
 
 
@@ -226,6 +230,7 @@ def show(
 
     Example: rb show runs/20260131T120000Z-attack-0a1b2c3d
     """
+    from robustbench_lite.cli_evaluate import print_run
     from robustbench_lite.runs import read_run
 
     print_run(read_run(run), as_json=json, quiet=False)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from robustbench_lite import console
+from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
+from robustbench_lite.specs import format_value, parse, parse_number
 
 if TYPE_CHECKING:
     from robustbench_lite.types import Condition
@@ -22,11 +23,9 @@ _OWN = (
 
 def with_arguments(kind: str, text: str, extra: str) -> str:
     """A spec with more arguments; what the spec says itself goes first, and twice is refused by the parser."""
-    from robustbench_lite.registry import canonical_name, is_reference, names
-
     head, bracket, rest = text.partition("(")
-    if not is_reference(head) and canonical_name(kind, head.strip()) is None:
-        raise UnknownNameError(kind, head.strip(), names(kind))
+    if not registry.is_reference(head) and registry.canonical_name(kind, head.strip()) is None:
+        raise UnknownNameError(kind, head.strip(), registry.names(kind))
     if not extra:
         return text
     if not bracket:
@@ -37,10 +36,10 @@ def with_arguments(kind: str, text: str, extra: str) -> str:
 
 def shift_specs(asked: Mapping[str, Sequence[str]], severities: str) -> list[str]:
     """The specs of ``rb shift``: every shift that was asked for under its family, severity by severity."""
-    from robustbench_lite.registry import names
-
     levels = _levels(severities)
-    own = {family: [name for name in names("shift") if _family(name) == family] for family in asked}
+    own = {
+        family: [name for name in registry.names("shift") if registry.family(name) == family] for family in asked
+    }
     specs = []
     for family, wanted in asked.items():
         for text in wanted:
@@ -53,46 +52,33 @@ def shift_specs(asked: Mapping[str, Sequence[str]], severities: str) -> list[str
     return specs
 
 
-def _family(name: str) -> str:
-    from robustbench_lite.registry import family
-
-    return family(name)
-
-
 def _check_family(family: str, text: str, own: Mapping[str, Sequence[str]]) -> None:
     """Raise unless the shift belongs to the family that the option names."""
-    from robustbench_lite.registry import canonical_name, is_reference
-
     name = text.partition("(")[0].strip()
-    known = canonical_name("shift", name)
-    if known is None and is_reference(name):  # one's own shift belongs wherever its owner says
+    known = registry.canonical_name("shift", name)
+    if known is None and registry.is_reference(name):  # one's own shift belongs wherever its owner says
         return
     if known is None:
         raise UnknownNameError(f"{family} shift", name, own[family])
     if known not in own[family]:
-        option = f"--{_family(known)} {known}"
-        remedy = f"rb shift {option}" if _family(known) in own else f"rb eval --on {known}"
+        option = f"--{registry.family(known)} {known}"
+        remedy = f"rb shift {option}" if registry.family(known) in own else f"rb eval --on {known}"
         raise InputError(f"{known} is no {family} shift.", f"Write {remedy}.")
 
 
 def _at_levels(text: str, levels: Sequence[float]) -> list[str]:
     """One spec per severity; a spec that says its severity stays as it is."""
-    from robustbench_lite.registry import make, severity_of
-    from robustbench_lite.specs import format_value, parse
-
     calls = parse(text)
     if len(calls) != 1:
         raise InputError(f"{text!r} is a chain, not one shift.", f"Write rb eval --on {text!r}.")
-    (part,) = make(text).parts
-    if severity_of(part) is None or "severity" in calls[0].arguments:
+    (part,) = registry.make(text).parts
+    if registry.severity_of(part) is None or "severity" in calls[0].arguments:
         return [text]
     return [with_arguments("shift", text, f"severity={format_value(level)}") for level in levels]
 
 
 def _levels(text: str) -> list[float]:
     """``1-5`` as 1, 2, 3, 4, 5; ``0.5,1,2`` as it is."""
-    from robustbench_lite.specs import parse_number
-
     low, dash, high = text.partition("-")
     if dash and low.strip().isdecimal() and high.strip().isdecimal() and int(low) <= int(high):
         return [float(level) for level in range(int(low), int(high) + 1)]
@@ -104,15 +90,14 @@ def _levels(text: str) -> list[float]:
 
 def run_evaluation(command: str, common: Common, conditions: Sequence[str]) -> None:
     """Prepare, run and print."""
-    from robustbench_lite.registry import make
-
-    made: list[Condition] = [make(text) for text in conditions]  # a wrong name is told before torch is loaded
+    # A wrong name is told before the network is loaded.
+    made: list[Condition] = [registry.make(text) for text in conditions]
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the network and the images", quiet=common.quiet):
         from robustbench_lite import session
 
         prepared = session.prepare(common.inputs(), made)
-    if common.verbose:
+    if not common.quiet:
         for line in prepared.classifier.notes:
             console.note(line)
     if common.dry_run:
