@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_lite.__main__ import main
 from robustbench_lite.session import Inputs, prepare, run
 
 NETWORKS = """
@@ -98,17 +94,6 @@ class Greedy(Second):
 """
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The whole of stdout as JSON: anything beside the document fails."""
-        return json.loads(self.out)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
     """The demo network is trained once for all tests, and never into the user's cache."""
@@ -133,45 +118,6 @@ def run_folder(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("finished") / "run"
     run(prepare(Inputs(limit=20), ["fgsm", "night(severity=2)"]), command="eval", out=place)
     return place
-
-
-@pytest.fixture
-def rb(capsys, monkeypatch, tmp_path):
-    """Call ``rb`` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.delenv("RB_DEBUG", raising=False)
-
-    def call(*words: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["rb", *map(str, words)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Outcome(code, *capsys.readouterr())
-
-    return call
-
-
-@pytest.fixture
-def refused(rb):
-    """Call ``rb`` with bad input; the message, which must be one line with exit code 2, is returned."""
-
-    def call(*words: object) -> str:
-        outcome = rb(*words)
-        assert outcome.code == 2, outcome
-        assert outcome.out == ""
-        assert outcome.err.startswith("error: ")
-        assert outcome.err.count("\n") == 1, outcome.err
-        assert outcome.err.endswith("\n")
-        assert "Traceback" not in outcome.err
-        assert "fault of ours" not in outcome.err
-        assert not list(Path("runs").glob("*")), "a refused command left something behind"
-        return outcome.err
-
-    return call
 
 
 @pytest.fixture
