@@ -39,6 +39,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
         "pgd": f"{_PACKAGE}.attacks.pgd:PGD",
         "cw": f"{_PACKAGE}.attacks.cw:CW",
+        "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",

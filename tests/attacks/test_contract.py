@@ -23,6 +23,9 @@ SPECS = [
     "pgd(eps=0.1, steps=5, loss=margin, target=least-likely)",
     "cw(steps=10, search_steps=3)",
     "cw(steps=10, search_steps=2, target=1)",
+    "ddn(steps=10)",
+    "ddn(steps=10, target=1)",
+    "ddn(steps=10, levels=256, gamma=0.05)",
 ]
 
 

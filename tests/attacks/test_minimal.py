@@ -1,0 +1,85 @@
+"""Attacks for the smallest change: near the closed form on a linear network, small on a robust one."""
+
+import pytest
+import torch
+from linear import setting, smallest
+from test_contract import attack_of, network, streams_of
+from test_published import mnist, needs_wong, wong
+from torch import nn
+
+from robustbench_lite import norms, registry
+from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.errors import InputError
+from robustbench_lite.evaluation import evaluate
+
+
+@pytest.mark.parametrize("spec", ["ddn", "ddn(loss=margin)", "ddn(target={})"])
+def test_the_change_is_within_five_percent_of_the_smallest(spec):
+    classifier, images, labels, streams = setting(n=40)
+    if "{}" in spec:
+        images, labels, streams = images[labels == 0], labels[labels == 0], streams[(labels == 0).nonzero()[:, 0]]
+        spec = spec.format(1)
+    attack = attack_of(spec)
+    adversarial = attack(classifier, images, labels, streams)
+    assert (classifier(adversarial).argmax(1) != labels).all()
+    truth = smallest(classifier, images, attack.norm)
+    # Where a single pixel would leave [0, 1], the closed form does not hold.
+    inside = (truth < 0.19) if attack.norm == "l1" else (truth > 0)
+    ratio = (norms.size(adversarial - images, attack.norm) / truth)[inside]
+    assert len(ratio) >= 8
+    assert ratio.min() >= 0.999
+    assert ratio.max() <= 1.05, ratio
+
+
+@pytest.mark.parametrize("spec", ["ddn"])
+def test_nothing_found_leaves_the_images(spec):
+    class Constant(nn.Module):
+        def forward(self, x):
+            return torch.stack([1 + 0 * x.flatten(1).sum(1), 0 * x.flatten(1).sum(1)], 1)
+
+    classifier, x = Classifier(Constant()), torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(4, dtype=torch.int64)
+    assert torch.equal(attack_of(spec)(classifier, x, labels, streams_of(4)), x)
+
+
+@pytest.mark.parametrize("spec", ["ddn(steps=200, target={})"])
+def test_a_target_is_reached(spec):
+    classifier, x = network(), torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    y = classifier(x).argmax(1)
+    target = (int(y[0]) + 1) % 3
+    x, y = x[y != target], y[y != target]
+    adversarial = attack_of(spec.format(target))(classifier, x, y, streams_of(len(x)))
+    assert (classifier(adversarial).argmax(1) == target).float().mean() > 0.9
+
+
+def test_ddn_rounds_to_grey_values():
+    classifier, images, labels, streams = setting()
+    images = (images * 255).round() / 255
+    adversarial = attack_of("ddn(levels=256)")(classifier, images, labels, streams)
+    assert torch.allclose(adversarial * 255, (adversarial * 255).round(), atol=1e-3)
+    assert (classifier(adversarial).argmax(1) != labels).all()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["ddn(steps=0)", "ddn(gamma=0)", "ddn(gamma=1)", "ddn(init_norm=0)", "ddn(levels=1)", "ddn(eps=0.1)"],
+)
+def test_what_cannot_be_is_refused(spec):
+    with pytest.raises(InputError):
+        registry.make(spec)
+
+
+# Medians over the first 100 test images that the network classifies correctly (benchmarks/minimal.py).
+MEASURED = {"ddn": 1.82}
+
+
+@needs_wong
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", MEASURED)
+def test_medians_on_a_robust_network_stay(spec):
+    result = evaluate(wong(), mnist(101), [spec])
+    rows = result.samples[result.samples["condition"] == spec]
+    assert rows["attacked"].sum() >= 98
+    assert rows["succeeded"].sum() == rows["attacked"].sum()
+    norm = registry.make(spec).attacks[0].norm
+    assert rows[rows["attacked"] == 1][norm].median() < 1.03 * MEASURED[spec]
