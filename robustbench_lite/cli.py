@@ -61,7 +61,7 @@ def attack(
     steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
     step_size: Annotated[str | None, typer.Option(help="Length of a step: 0.01 or 2/255.")] = None,
     restarts: Annotated[int | None, typer.Option(help="Tries, each from a random start.")] = None,
-    loss: Annotated[str | None, typer.Option(help="ce or margin.")] = None,
+    loss: Annotated[str | None, typer.Option(help="ce, margin or dlr.")] = None,
     target: Annotated[str | None, typer.Option(help="Class index to reach, or least-likely.")] = None,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.

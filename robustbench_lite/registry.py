@@ -38,6 +38,7 @@ BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
         "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
         "pgd": f"{_PACKAGE}.attacks.pgd:PGD",
+        "apgd": f"{_PACKAGE}.attacks.apgd:APGD",
         "cw": f"{_PACKAGE}.attacks.cw:CW",
         "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
     },
