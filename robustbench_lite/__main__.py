@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
 def main() -> None:
     """Run the command line. ``rb ls`` goes past typer, which takes longer to import than the list to print."""
+    # To be told to stop keeps what was computed, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     words = sys.argv[1:]
     if words[:1] != ["ls"] or not _listed(*words[1:]):
         from robustbench_lite.cli import app

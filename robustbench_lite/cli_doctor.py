@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import replace
 from typing import NamedTuple
 
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.errors import ExitCode
+
+LOOKED_AT = 256  # images
 
 
 class Finding(NamedTuple):
@@ -51,16 +54,19 @@ def _installation() -> list[Finding]:
 
 
 def _network(common: Common) -> list[Finding]:
-    """Looks at the network and the first 256 images."""
+    """Looks at the network and some images of every class."""
     import torch
 
     from robustbench_lite import checks
     from robustbench_lite.session import prepare
 
-    prepared = prepare(common.inputs())
+    inputs = common.inputs()
+    if inputs.limit is None and inputs.first is None:
+        inputs = replace(inputs, limit=LOOKED_AT)  # drawn from all classes: folders are in the order of theirs
+    prepared = prepare(inputs)
     classifier, dataset = prepared.classifier, prepared.dataset
     training = [name for name, module in classifier.network.named_modules() if module.training]
-    batch = next(dataset.batches(256))
+    batch = next(dataset.batches(LOOKED_AT))
     images, labels = batch.images.to(classifier.device), batch.labels.to(classifier.device)
     logits = classifier(images)
     low, high = float(images.min()), float(images.max())

@@ -92,14 +92,17 @@ def run_evaluation(command: str, common: Common, conditions: Sequence[str]) -> N
     """Prepare, run and print."""
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
+    for text, condition in zip(conditions, made, strict=True):
+        if command != "eval" and condition.kind != command:
+            raise InputError(f"{text} is no {command}.", f"Write rb eval --on {text!r}.")
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the network and the images", quiet=common.quiet):
         from robustbench_lite import session
 
         prepared = session.prepare(common.inputs(), made)
     if not common.quiet:
-        for line in prepared.classifier.notes:
-            console.note(line)
+        for line in [*prepared.classifier.notes, *([] if prepared.inputs.demo else prepared.dataset.notes)]:
+            console.note(f"note: {line}")
     if common.dry_run:
         _print_plan(prepared, as_json=common.json)
         return
@@ -121,7 +124,8 @@ def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         console.print_json(document(run))
         return
-    console.stdout().print(comparison_table(run))
+    out = console.stdout()
+    out.print(comparison_table(run, out.width))
     for warning in run.record.warnings:
         console.note(f"warning: {warning}")
     for condition in run.record.conditions:

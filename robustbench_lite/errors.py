@@ -40,7 +40,8 @@ class RbError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.what} {self.remedy}".strip()
+        stop = "" if self.what.endswith((".", ":", "!", "?", ")")) else "."
+        return f"{self.what}{stop} {self.remedy}".strip()
 
 
 class InputError(RbError):
@@ -55,5 +56,8 @@ class UnknownNameError(InputError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        remedy = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        remedies = [f"Did you mean {near[0]!r}?"] if near else []
+        if not near or len(known) <= 8:
+            remedies.append(f"Known: {', '.join(known)}.")
+        remedy = " ".join(remedies)
         super().__init__(f"unknown {kind} {name!r}.", remedy)

@@ -36,13 +36,13 @@ class Progress(NamedTuple):
 class Evaluation:
     """What came out. ``samples`` has the columns of ``runs.COLUMNS``, one row per image and condition."""
 
-    samples: pd.DataFrame
+    samples: pd.DataFrame = field(repr=False)
     conditions: list[ConditionRecord]
     status: Literal["done", "interrupted", "failed"]
     skipped: list[Skipped]
     warnings: list[str]
     examples: list[Example]
-    images: dict[str, bytes]
+    images: dict[str, bytes] = field(repr=False)
     seconds: float
     error: Exception | None = None
 
@@ -82,7 +82,7 @@ def evaluate(
         conditions: specs such as ``pgd(eps=8/255)``, or attacks, shifts and chains of them. Clean is added.
         seed: of all random streams.
         batch_size: images at a time.
-        on_progress: called after every batch under every condition.
+        on_progress: called before and after every batch under every condition.
 
     Returns:
         What was computed. After Ctrl-C (status ``interrupted``) or a failure (status ``failed``, with
@@ -91,6 +91,10 @@ def evaluate(
     Raises:
         InputError: the network does not fit the data, or returns values that are not finite on clean images.
     """
+    if not isinstance(classifier, Classifier):
+        raise InputError(
+            f"evaluate needs a Classifier, not {type(classifier).__name__}.", "Wrap it: rb.Classifier(network)."
+        )
     if batch_size < 1:
         raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
     if len(dataset) == 0:
@@ -112,6 +116,7 @@ def evaluate(
                     if not tallies[0].rows:
                         warnings += _network_warnings(classifier, images, logits)
                     for tally in tallies:
+                        on_progress(Progress(done, total, tally.spec))
                         _run(tally, classifier, images, labels, logits, batch, seed, keeper)
                         done += len(labels)
                         on_progress(Progress(done, total, tally.spec))

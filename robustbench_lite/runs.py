@@ -99,6 +99,7 @@ class DataRecord(_Strict):
     n_skipped: int
     skipped: list[dict[str, str]]  # file, reason
     n_groups: int | None
+    notes: list[str] = []
 
 
 class Example(_Strict):
@@ -208,9 +209,14 @@ def read_run(path: Path | str) -> Run:
     import pandas as pd
 
     folder = Path(path)
+    folder = folder.parent if folder.name == "run.json" else folder
     file = folder / "run.json"
     if not file.is_file():
-        raise InputError(f"{folder} is no run: it holds no run.json.", "Give the folder that a run printed.")
+        inside = sorted(found.parent.name for found in folder.glob("*/run.json"))
+        remedy = f"Give one of the runs in it, such as {folder / inside[-1]}." if inside else ""
+        raise InputError(
+            f"{folder} is no run: it holds no run.json.", remedy or "Give the folder that a run printed."
+        )
     try:
         text = file.read_text(encoding="utf-8")
         found = _Versioned.model_validate_json(text).schema_version

@@ -85,8 +85,24 @@ def prepare(inputs: Inputs, conditions: Sequence[str | Condition] = ()) -> Prepa
         classifier = load_classifier(
             inputs.model, class_names=dataset.class_names, input_shape=dataset.image_shape, **options
         )
-    dataset = aligned(dataset, classifier)
-    return Prepared(inputs, classifier, dataset, plan(conditions, dataset.eps))
+    dataset = _noted(aligned(dataset, classifier), classifier)
+    planned = plan(conditions, dataset.eps)
+    for attack in (attack for condition in planned for attack in condition.attacks):
+        target = getattr(attack, "target", None)
+        if isinstance(target, int) and not 0 <= target < len(dataset.class_names):
+            raise InputError(
+                f"target={target} is no class: {dataset.spec} has {len(dataset.class_names)}.",
+                f"Give 0 to {len(dataset.class_names) - 1}.",
+            )
+    return Prepared(inputs, classifier, dataset, planned)
+
+
+def _noted(dataset: Dataset, classifier: Classifier) -> Dataset:
+    """The data, with a note if the network was trained on them."""
+    if (classifier.history or {}).get("train_manifest_sha256") != dataset.manifest_hash:
+        return dataset
+    note = "the network was trained on exactly these images: its accuracy on others will be lower"
+    return replace(dataset, notes=(*dataset.notes, note))
 
 
 def _knows_itself(inputs: Inputs) -> bool:
@@ -134,7 +150,12 @@ def normalisation(mean: str | None, std: str | None) -> tuple[tuple[float, ...] 
     def numbers(text: str | None) -> tuple[float, ...] | None:
         return None if text is None else tuple(parse_number(part) for part in text.split(","))
 
-    return numbers(mean), numbers(std)
+    means = numbers(mean)
+    if means and max(means) > 1:
+        raise InputError(
+            f"--mean {mean} is out of range: images are in [0, 1].", "Divide --mean and --std by 255."
+        )
+    return means, numbers(std)
 
 
 def aligned(dataset: Dataset, classifier: Classifier) -> Dataset:
@@ -176,17 +197,24 @@ def run(
         InputError: the folder cannot be written (said before anything is computed).
         Exception: what broke the evaluation, after the finished part has been written.
     """
-    identity = runs.new_id(command)
+    identity, inputs = runs.new_id(command), prepared.inputs
     folder = runs.RunFolder(out or Path("runs") / identity)
     try:
         result = evaluate(
             prepared.classifier,
             prepared.dataset,
             prepared.conditions,
-            seed=prepared.inputs.seed,
-            batch_size=prepared.inputs.batch_size,
+            seed=inputs.seed,
+            batch_size=inputs.batch_size,
             on_progress=on_progress,
         )
+        if result.status == "done" and len(result.skipped) > inputs.max_damaged * n_asked(prepared.dataset):
+            result.status = "failed"
+            result.error = InputError(
+                f"{len(result.skipped)} of {n_asked(prepared.dataset)} images could not be read, "
+                f"the first: {result.skipped[0].file}.",
+                "Delete or replace them, or raise --max-damaged.",
+            )
         record = _record(prepared, result, identity, command, argv)
         path = folder.commit(record, result.samples, result.images)
     except BaseException:
@@ -198,12 +226,15 @@ def run(
     return runs.read_run(path)
 
 
+def n_asked(dataset: Dataset) -> int:
+    """How many images were asked for, readable or not."""
+    return len(dataset) + len(dataset.skipped)
+
+
 def _record(
     prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str]
 ) -> runs.RunRecord:
     classifier, dataset = prepared.classifier, prepared.dataset
-    too_many = len(result.skipped) > max(1, prepared.inputs.max_damaged * len(dataset))
-    damaged = f"{len(result.skipped)} images could not be read, more than --max-damaged allows."
     return runs.RunRecord(
         id=identity,
         command=command,
@@ -231,17 +262,18 @@ def _record(
             class_names=list(dataset.class_names),
             manifest_sha256=dataset.manifest_hash,
             image_shape=list(dataset.image_shape),
-            n_asked=len(dataset) + len(dataset.skipped),
+            n_asked=n_asked(dataset),
             n_used=result.conditions[0].n,
             n_skipped=len(result.skipped),
             skipped=[{"file": s.file, "reason": s.reason} for s in result.skipped],
             n_groups=None if dataset.groups is None else len(set(dataset.groups)),
+            notes=list(dataset.notes),
         ),
         device=str(classifier.device),
         dtype="float32",
         seconds=round(result.seconds, 3),
         conditions=result.conditions,
-        warnings=[*([damaged] if too_many else []), *result.warnings],
+        warnings=result.warnings,
         examples=result.examples,
     )
 

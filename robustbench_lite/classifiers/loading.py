@@ -14,7 +14,7 @@ from torch import nn
 from robustbench_lite import registry
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.weights import CheckpointInfo, load_into, read_info, read_state
-from robustbench_lite.errors import InputError
+from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.specs import Call, parse
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -112,7 +112,9 @@ def resolve_device(device: str) -> str:
             torch.zeros(1, device=device).item()  # the meta device holds no numbers
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
-        raise InputError(f"--device {device} cannot be used: {reason}.", "Use --device cpu.") from None
+        if reason.startswith("Expected one of"):  # and twenty names
+            reason = "there is no such device"
+        raise InputError(f"--device {device} cannot be used: {reason}.", "Use auto, cpu or cuda.") from None
     return device
 
 
@@ -131,7 +133,10 @@ def build(
     call: Call, *, num_classes: int | None, input_shape: tuple[int, int, int] | None
 ) -> nn.Module | Classifier:
     """What the factory that a call names returns; it gets the sizes that it asks for by keyword."""
-    factory = registry.load("model", call.name)
+    try:
+        factory = registry.load("model", call.name)
+    except UnknownNameError as error:
+        raise _better_told(call.name, error) from None
     sizes: dict[str, Any] = {"num_classes": num_classes, "input_shape": input_shape}
     parameters = inspect.signature(factory).parameters
     wanted = {name: value for name, value in sizes.items() if name in parameters and name not in call.arguments}
@@ -148,6 +153,17 @@ def build(
             f"{call.name} returns {type(network).__name__}, not a torch.nn.Module.", "Return the network."
         )
     return network
+
+
+def _better_told(name: str, error: UnknownNameError) -> InputError:
+    """The error for a network that is not registered, with what was probably meant."""
+    if name.endswith(".py"):
+        return InputError(f"{name} is a file; which network in it?", f"Write {name}:factory.")
+    from torchvision.models import list_models
+
+    if name.lower() in list_models():
+        return InputError(f"unknown model {name!r}.", f"Did you mean torchvision:{name.lower()}?")
+    return error
 
 
 def build_network(architecture: str, *, num_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:

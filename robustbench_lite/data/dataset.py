@@ -61,6 +61,7 @@ class Dataset:
         read: the i-th image, (C, H, W) float32 in [0, 1]; raises DamagedImageError.
         groups: one group per image (pictures of the same part, day or camera), or None.
         skipped: images that were already found damaged.
+        notes: what was decided while loading, for people.
         eps: the usual attack budget per norm for these images, on the [0, 1] scale.
     """
 
@@ -74,6 +75,7 @@ class Dataset:
     eps: dict[str, float]
     groups: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

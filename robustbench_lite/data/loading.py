@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from robustbench_lite import registry
 from robustbench_lite.data.dataset import DamagedImageError, Dataset, Pixels, Skipped
@@ -36,7 +37,7 @@ def load_dataset(
     split: str = "test",
     root: Path | None = None,
     download: bool = False,
-    input_size: tuple[int, int] | None = None,
+    input_size: int | tuple[int, int] | None = None,
     resize: int | None = None,
     channels: int | None = None,
     group: str | None = None,
@@ -53,7 +54,8 @@ def load_dataset(
         split: ``train``, ``val``, ``test`` or ``all``.
         root: folder of the torchvision sets; by default ``data`` in the current folder.
         download: fetch a torchvision set that is missing.
-        input_size: (H, W) in pixels that all images are scaled and cut to; by default they keep their size.
+        input_size: (H, W) in pixels, or one side of a square, that all images are scaled and cut to; by default
+            they keep their size.
         resize: length in pixels of the shorter side before the cut; by default it just covers the cut.
         channels: 1 or 3 turns grey and colour into each other; 4 keeps opacity.
         group: which images belong together: a regular expression searched in the file names, ``level:N`` or
@@ -67,7 +69,8 @@ def load_dataset(
         UnknownNameError: no such data set, split or column.
         InputError: the data are missing, do not fit the arguments, or too many images are damaged.
     """
-    fit = Fit(channels, input_size, resize)
+    square = (input_size, input_size) if isinstance(input_size, int) else input_size
+    fit = Fit(channels, square, resize)
     _check_counts(limit, first, max_damaged)
     offered = {"split": split, "root": root or DATA_ROOT, "download": download, "channels": channels}
     source = _call_loader(spec, offered)
@@ -80,6 +83,7 @@ def load_dataset(
         return [digests[i] for i in indices]
 
     chosen = split_indices(source, spec, split, group_of, digests_of)
+    in_split = len(chosen)
     if first is not None:
         chosen = chosen[:first]
     if limit is not None:
@@ -112,6 +116,7 @@ def load_dataset(
         eps=dict(source.eps or {}),
         groups=tuple(groups[k] for k in good) if groups is not None else None,
         skipped=tuple(skipped),
+        notes=_notes(source, split, in_split, groups and [groups[k] for k in good], source.labels[kept]),
     )
     if source.eps is not None:
         return dataset
@@ -126,6 +131,26 @@ def sample_id(content: bytes, class_name: str) -> str:
 def _usual_eps(shape: tuple[int, ...]) -> dict[str, float]:
     """The budgets of 32×32 colour images; the l2 one grows with the root of the number of values."""
     return {"linf": 8 / 255, "l2": 0.5 * math.sqrt(math.prod(shape) / (3 * 32 * 32))}
+
+
+def _notes(
+    source: Source, split: str, n: int, groups: Sequence[str] | None, labels: npt.NDArray[np.int64]
+) -> tuple[str, ...]:
+    """What was decided on the way that may surprise."""
+    notes = []
+    if source.splits is None and split != "all" and len(source) > n:
+        notes.append(
+            f"the data come without splits: {split} is {n} of {len(source)} images, chosen by their content "
+            "(--split all takes all)"
+        )
+    if groups is not None:
+        classes: dict[str, set[int]] = {}
+        for group, label in zip(groups, labels.tolist(), strict=True):
+            classes.setdefault(group, set()).add(label)
+        mixed = sum(len(found) > 1 for found in classes.values())
+        text = f"{len(classes)} groups in {len(groups)} images"
+        notes.append(text + (f", {mixed} of them over more than one class: is --group right?" if mixed else ""))
+    return tuple(notes)
 
 
 def _check_counts(limit: int | None, first: int | None, max_damaged: float) -> None:
@@ -150,6 +175,9 @@ def _check_damaged(skipped: Sequence[Skipped], count: int, max_damaged: float) -
 def _call_loader(spec: str, offered: Mapping[str, Any]) -> Source:
     """What the loader returns for the argument in the spec and those options that it asks for."""
     name, argument = _name_and_argument(spec)
+    if registry.canonical_name("data", name) is None and spec and Path(spec).expanduser().exists():
+        kind = "npz" if spec.endswith(".npz") else "folder"
+        raise InputError(f"{spec} says where the data are, but not what they are.", f"Write {kind}:{spec}.")
     loader: Callable[..., Any] = registry.load("data", name)
     parameters = inspect.signature(loader).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

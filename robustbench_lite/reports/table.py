@@ -11,19 +11,30 @@ from rich.text import Text
 from robustbench_lite.metrics import summarise
 from robustbench_lite.runs import Run
 
+Result = dict[str, Any]  # an entry of metrics.summarise
+_Column = tuple[str, Callable[[Result], str]]
 
-def comparison_table(run: Run) -> Table:
-    """Clean against every condition. Columns that no condition of the run fills are left out."""
+_NEEDED = 4  # columns that are shown in the narrowest terminal
+_CONDITION_WIDTH = 24  # columns are left out before the conditions get less
+
+
+def comparison_table(run: Run, width: int = 140) -> Table:
+    """Clean against every condition, in at most ``width`` characters.
+
+    Columns that no condition of the run fills are left out, and the last ones where there is no room.
+    """
     results = summarise(run)
     data = run.record.data
+    filled = [column for column in _COLUMNS if any(column[1](r) for r in results)]
+    columns = _fitting(filled, results, width)
+    unfinished = "" if run.record.status == "done" else f" ({run.record.status}: not all was done)"
     table = Table(
-        title=Text(f"{run.record.model.spec} on {data.spec}, {data.split} split"),
-        caption=_caption(results),
+        title=Text(f"{run.record.model.spec} on {data.spec}, {data.split} split{unfinished}"),
+        caption=Text(_caption(run, results, complete=columns == filled)),
         title_justify="left",
         caption_justify="left",
     )
     table.add_column("condition", overflow="fold")
-    columns = [column for column in _COLUMNS if any(column[1](r) for r in results)]
     for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
@@ -32,22 +43,38 @@ def comparison_table(run: Run) -> Table:
     return table
 
 
+def _fitting(columns: list[_Column], results: list[Result], width: int) -> list[_Column]:
+    room = width - 4 - min(_CONDITION_WIDTH, max((len(r["condition"]) for r in results), default=0))
+    fitting: list[_Column] = []
+    for name, value in columns:
+        room -= 3 + max(len(name), *(len(value(r)) for r in results))
+        if room < 0 and len(fitting) >= _NEEDED:
+            break
+        fitting.append((name, value))
+    return fitting
+
+
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _accuracy(result: Result) -> str:
+    # Below some thousand images a second digit would only look precise.
+    return f"{100 * result['accuracy']:.{2 if result['n'] >= 5000 else 1}f} %"
 
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "" if value is None else f"{value:.{digits}g}"
 
 
-def _drop(result: dict[str, Any]) -> str:
+def _drop(result: Result) -> str:
     none = result["kind"] == "clean" or result["drop"] is None
     return "" if none else f"{100 * result['drop']:+.1f}"
 
 
-_COLUMNS: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+_COLUMNS: list[_Column] = [
     ("n", lambda r: str(r["n"])),
-    ("accuracy", lambda r: _percent(r["accuracy"])),
+    ("accuracy", _accuracy),
     ("95 % interval", lambda r: f"{100 * r['ci_low']:.1f} – {100 * r['ci_high']:.1f}"),
     ("drop", _drop),
     ("sure when wrong", lambda r: _percent(r["confidence_when_wrong"])),
@@ -57,10 +84,17 @@ _COLUMNS: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
 ]
 
 
-def _caption(results: list[dict[str, Any]]) -> str:
+def _caption(run: Run, results: list[Result], *, complete: bool) -> str:
     parts = ["drop: points lost against clean, on the same images"]
+    if len({r["n"] for r in results}) > 1:
+        parts[0] += " (the n of its row)"
+    if (groups := run.record.data.n_groups) is not None:
+        parts.append(f"intervals for {groups} groups" if groups > 1 else "one group only: it allows no interval")
     if any(r["gradients_per_sample"] for r in results):
         parts.append("gradients: per image")
-    if any(r["kind"] in ("attack", "chain") for r in results):
+    attacked = {c.spec for c in run.record.conditions if c.threat_model}
+    if any(r["condition"] in attacked for r in results):
         parts.append("accuracy under attack is an upper bound: a stronger attack may find more")
+    if not complete:
+        parts.append("more columns in a wider terminal, or with --json")
     return "; ".join(parts)

@@ -197,7 +197,7 @@ def test_devices():
     assert resolve_device("auto") in ("cpu", "cuda")
     assert resolve_device("cpu") == "cpu"
     for device in ("cuda:77", "nonsense", "meta", ""):
-        with pytest.raises(InputError, match=r"cannot be used: [^\n]*[.] Use --device cpu."):
+        with pytest.raises(InputError, match=r"cannot be used: [^\n]*[.] Use auto, cpu or cuda."):
             resolve_device(device)
 
 

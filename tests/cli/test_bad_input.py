@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -337,7 +338,7 @@ def test_network_without_weights(refused, files):
 def test_device_that_does_not_exist(refused, device):
     message = refused("attack", "--device", device)
     assert f"--device {device} cannot be used" in message
-    assert message.endswith("Use --device cpu.\n")
+    assert message.endswith("Use auto, cpu or cuda.\n")
 
 
 @pytest.mark.parametrize("words", [("--mean", 0.5), ("--std", 0.5)])
@@ -443,11 +444,64 @@ def test_spec_that_cannot_be_read(refused, spec):
     assert refused("eval", "--on", spec)
 
 
-def test_target_that_is_no_class(rb):
-    done = rb("attack", "--target", 10, "--limit", 10)
+def test_target_that_is_no_class(refused):
+    message = refused("attack", "--target", 10, "--limit", 10)
+    assert "target=10 is no class: digits has 10. Give 0 to 9." in message
+
+
+def test_data_that_are_a_path(refused, files):
+    assert "Write folder:parts." in refused("attack", "--data", "parts", "--model", "nets.py:Bright")
+
+
+def test_a_network_that_torchvision_has(refused):
+    message = refused("attack", "--model", "resnet18", "--weights", "r18.pth")
+    assert "Did you mean torchvision:resnet18?" in message
+
+
+def test_a_file_without_its_factory(refused, files):
+    assert "Write nets.py:factory." in refused("attack", "--model", "nets.py")
+
+
+def test_means_on_the_scale_of_bytes(refused):
+    assert "Divide --mean and --std by 255." in refused("attack", "--mean", "123.7", "--std", "58", *BRIGHT)
+
+
+def test_a_shift_is_no_attack(refused, files):
+    Path("dim.py").write_text(
+        "from dataclasses import dataclass\nfrom robustbench_lite.types import Shift\n"
+        "@dataclass(frozen=True)\nclass Dim(Shift):\n    severity: float = 3\n"
+        "    def __call__(self, images, streams):\n        return images / 2\n"
+    )
+    assert "Write rb eval --on 'dim.py:Dim'" in refused("attack", "--method", "dim.py:Dim", *BRIGHT)
+
+
+def test_an_attack_that_is_not_complete(refused, files):
+    Path("half.py").write_text(
+        "from dataclasses import dataclass\nfrom robustbench_lite.types import Attack\n"
+        "@dataclass(frozen=True)\nclass Half(Attack):\n    eps: float = 0.1\n    norm = 'linf'\n"
+    )
+    assert "it lacks __call__, max_cost" in refused("attack", "--method", "half.py:Half", *BRIGHT)
+
+
+def test_a_target_that_is_no_word(refused):
+    assert "least-likely" in refused("attack", "--target", "leastlikely")
+
+
+def test_too_many_images_that_break_off(rb, files):
+    for name in sorted(p.name for p in Path("parts/a").glob("*.png"))[:2]:
+        whole = Path("parts/a", name).read_bytes()
+        Path("parts/a", name).write_bytes(whole[: len(whole) - 30])
+    done = rb("attack", "--method", "fgsm", *BRIGHT, "--out", "run")
     assert done.code == 2
-    assert "target=10 is no class: the network has 10. Give 0 to 9." in done.err
-    assert done.err.count("\n") == 1
+    assert "2 of 12 images could not be read" in done.err
+    assert "What was finished is in run." in done.err
+    assert json.loads(Path("run/run.json").read_text())["status"] == "failed"
+
+
+def test_a_folder_of_runs(rb, refused, run_folder):
+    done = rb("show", run_folder / "run.json")
+    assert done.code == 0
+    assert f"such as {run_folder}" in refused("show", run_folder.parent)
 
 
 @pytest.mark.parametrize("size", [0, -1])

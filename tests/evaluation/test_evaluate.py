@@ -259,7 +259,7 @@ def test_interrupted_keeps_what_was_computed():
 
     def stop(progress):
         calls.append(progress)
-        if len(calls) == 3:
+        if len(calls) == 7:  # before and after clean and noise, then clean again and before noise
             raise KeyboardInterrupt
 
     result = evaluate(network(), dataset(), ["gaussian_noise"], batch_size=10, on_progress=stop)
@@ -379,3 +379,11 @@ def test_examples_do_not_depend_on_the_batches():
     assert [(e.sample_id, e.role) for e in one.examples] == [(e.sample_id, e.role) for e in other.examples]
     assert {e.role for e in one.examples} == {"worst", "ordinary"}
     assert all(e.clean in one.images and e.changed in one.images for e in one.examples)
+
+
+def test_a_bare_network_is_refused_and_the_result_is_short():
+    with pytest.raises(InputError, match=r"Wrap it: rb\.Classifier"):
+        evaluate(network().network, dataset(), [])
+    result = evaluate(network(), dataset(), ["gaussian_noise"])
+    assert len(result.images) > 0
+    assert len(repr(result)) < 5000

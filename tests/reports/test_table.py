@@ -1,0 +1,51 @@
+"""The table in the terminal: readable where there is little room, and no claim that the run does not make."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from robustbench_lite.reports.table import comparison_table
+from robustbench_lite.reports.words import untested
+
+CHAINS = [
+    ("clean", "clean", None, [], 0.9, 0),
+    ("night(severity=3) + night(severity=3)", "chain", None, [], 0.5, 0),
+]
+
+
+def text(run, width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(comparison_table(run, width))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_every_condition_and_its_accuracy_can_be_read(make_run, width):
+    shown = text(make_run(), width)
+    assert max(map(len, shown.splitlines())) <= width
+    for needed in ("pgd(eps=0.1)", "31.0 %", "22.8 – 40.6", "+66.0", "gaussian_blur(severity=2)"):
+        assert needed in shown
+    assert ("median linf" in shown) == (width == 140)
+    assert ("wider terminal" in " ".join(shown.split())) == (width < 140)
+
+
+def test_many_images_get_a_second_digit(make_run):
+    assert "97.00 %" in text(make_run(n=5000, examples=0), 140)
+
+
+def test_shifts_alone_claim_no_attack(make_run):
+    run = make_run(conditions=CHAINS)
+    assert "upper bound" not in text(run, 140)
+    assert untested(run) == [
+        "No attack was run: nothing is known about images that somebody changed on purpose.",
+        "Objects of no known class were not shown to the network.",
+    ]
+
+
+def test_an_unfinished_run_says_so(make_run):
+    assert "interrupted: not all was done" in text(make_run(record={"status": "interrupted"}), 140)
+
+
+def test_groups_are_counted(make_run):
+    assert "intervals for 9 groups" in text(make_run(data={"n_groups": 9}), 140)
