@@ -37,6 +37,7 @@ FILE_MODULE = "_rb_file_"
 BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
         "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
+        "bim": f"{_PACKAGE}.attacks.bim:BIM",
         "pgd": f"{_PACKAGE}.attacks.pgd:PGD",
         "apgd": f"{_PACKAGE}.attacks.apgd:APGD",
         "cw": f"{_PACKAGE}.attacks.cw:CW",
@@ -208,6 +209,9 @@ def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    if inspect.isabstract(target):
+        lacking = ", ".join(sorted(getattr(target, "__abstractmethods__", ())))
+        raise InputError(f"{call.name} is not complete: it lacks {lacking}.", "Mend the class.")
     parameters = inspect.signature(target).parameters
     open_ended = {p.name for p in parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     settable = [name for name in parameters if name not in extra and name not in open_ended]
@@ -221,7 +225,7 @@ def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
         try:
             arguments[key] = TypeAdapter(hints.get(key, Any)).validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].lower()
+            reason = " or ".join(dict.fromkeys(e["msg"].lower() for e in error.errors()))
             raise InputError(f"{call.name}: {key}={format_value(value)} is refused: {reason}.") from None
     missing = [
         name for name in settable if parameters[name].default is inspect.Parameter.empty and name not in arguments
