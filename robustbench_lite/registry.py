@@ -38,6 +38,7 @@ BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
         "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
         "bim": f"{_PACKAGE}.attacks.bim:BIM",
+        "bim": f"{_PACKAGE}.attacks.bim:BIM",
         "pgd": f"{_PACKAGE}.attacks.pgd:PGD",
         "apgd": f"{_PACKAGE}.attacks.apgd:APGD",
         "cw": f"{_PACKAGE}.attacks.cw:CW",

@@ -17,6 +17,8 @@ SPECS = [
     "fgsm(eps=0.1)",
     "fgsm(eps=0.8, norm=l2)",
     "fgsm(eps=0.1, target=2)",
+    "bim(eps=0.1, steps=5)",
+    "bim(eps=0.1, steps=5, step_size=0.03, target=least-likely)",
     "pgd(eps=0.1, steps=5, restarts=2)",
     "pgd(eps=0.8, norm=l2, steps=5)",
     "pgd(eps=2, norm=l1, steps=8)",
