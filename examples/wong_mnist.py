@@ -4,7 +4,8 @@ E. Wong and J. Z. Kolter, *Provable defenses against adversarial examples via th
 polytope*, ICML 2018. Images in [0, 1] go in as they are: no --mean, no --std. WEIGHTS is a state dict with the
 keys 0, 2, 5 and 7:
 
-    rb attack --method pgd --eps 0.1 --model examples/wong_mnist.py:network --weights WEIGHTS --data mnist
+    rb attack --method pgd --eps 0.1 --model examples/wong_mnist.py:network --weights WEIGHTS --data mnist \\
+        --data-root FOLDER
 """
 
 from torch import nn
