@@ -38,7 +38,9 @@ BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
         "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
         "bim": f"{_PACKAGE}.attacks.bim:BIM",
+        "mifgsm": f"{_PACKAGE}.attacks.mifgsm:MIFGSM",
         "bim": f"{_PACKAGE}.attacks.bim:BIM",
+        "mifgsm": f"{_PACKAGE}.attacks.mifgsm:MIFGSM",
         "pgd": f"{_PACKAGE}.attacks.pgd:PGD",
         "apgd": f"{_PACKAGE}.attacks.apgd:APGD",
         "cw": f"{_PACKAGE}.attacks.cw:CW",

@@ -19,6 +19,8 @@ SPECS = [
     "fgsm(eps=0.1, target=2)",
     "bim(eps=0.1, steps=5)",
     "bim(eps=0.1, steps=5, step_size=0.03, target=least-likely)",
+    "mifgsm(eps=0.1, steps=5)",
+    "mifgsm(eps=0.1, steps=5, step_size=0.04, decay=0.5, target=1)",
     "pgd(eps=0.1, steps=5, restarts=2)",
     "pgd(eps=0.8, norm=l2, steps=5)",
     "pgd(eps=2, norm=l1, steps=8)",
@@ -31,6 +33,11 @@ SPECS = [
     "ddn(steps=10)",
     "ddn(steps=10, target=1)",
     "ddn(steps=10, levels=256, gamma=0.05)",
+    "fmn(steps=10)",
+    "fmn(steps=10, norm=linf)",
+    "fmn(steps=10, norm=l1, target=1)",
+    "fmn(steps=10, norm=l0)",
+    "fmn(steps=10, step_size=1, target=least-likely)",
 ]
 
 

@@ -6,12 +6,16 @@ from linear import setting, smallest
 from test_published import mnist, needs_wong, wong
 
 from robustbench_lite.attacks.bim import BIM
+from robustbench_lite.attacks.mifgsm import MIFGSM
 from robustbench_lite.attacks.pgd import PGD
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import evaluate
+from robustbench_lite.rng import Streams
+from robustbench_lite.types import LogitsAndGradient
 
 ATTACKS = {
     "bim": BIM,
+    "mifgsm": MIFGSM,
 }
 
 
@@ -34,9 +38,10 @@ def test_what_makes_no_sense_is_refused(name):
 
 
 @pytest.mark.parametrize("arguments", [{"steps": 0}, {"step_size": 0.0}, {"step_size": -1.0}])
-def test_steps_that_make_no_sense_are_refused(arguments):
+@pytest.mark.parametrize("name", ["bim", "mifgsm"])
+def test_steps_that_make_no_sense_are_refused(name, arguments):
     with pytest.raises(InputError):
-        BIM(**arguments)
+        ATTACKS[name](**arguments)
 
 
 def test_bim_is_pgd_from_the_image_with_equal_steps():
@@ -47,12 +52,45 @@ def test_bim_is_pgd_from_the_image_with_equal_steps():
     )
 
 
+class Recorder:
+    """A model of one's own: its gradients are given, its verdict never changes."""
+
+    def __init__(self, gradients):
+        self.gradients, self.seen = list(gradients), []
+
+    def __call__(self, images):
+        return torch.tensor([[1.0, 0.0]]).repeat(len(images), 1)
+
+    def gradient(self, images, loss):
+        self.seen.append(images)
+        return LogitsAndGradient(self(images), self.gradients.pop(0).view_as(images))
+
+
+def test_mifgsm_adds_gradients_of_the_same_l1_norm():
+    """The second is a thousand times smaller, and yet turns the sign where it outweighs the first's share."""
+    first, second = torch.tensor([3.0, -1.0, 0.0, 0.0]), 1e-3 * torch.tensor([-1.0, 2.0, -1.0, 0.0])
+    image, label = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    for decay, signs in ((1.0, [1, 1, -1, 0]), (0.0, [-1, 1, -1, 0])):
+        model = Recorder([first, second])
+        result = MIFGSM(eps=0.2, steps=2, decay=decay)(model, image, label, Streams(0, "test", ("0",)))
+        assert torch.allclose(model.seen[1].flatten(), torch.tensor([0.6, 0.4, 0.5, 0.5]))
+        moved = (result - model.seen[1]).flatten()
+        assert torch.allclose(moved, 0.1 * torch.tensor(signs, dtype=torch.float32), atol=1e-6)
+
+
+def test_mifgsm_without_momentum_is_bim():
+    classifier, images, labels, streams = setting()
+    mine = MIFGSM(eps=0.05, decay=0.0, step_size=0.01)(classifier, images, labels, streams)
+    assert torch.equal(mine, BIM(eps=0.05, step_size=0.01)(classifier, images, labels, streams))
+
+
 def resisting(specs, n=200):
     rows = evaluate(wong(), mnist(n), specs, batch_size=n).samples
     return rows.groupby("condition", sort=False)["correct"].sum().tolist()
 
 
 @needs_wong
-def test_bim_finds_more_than_one_step():
-    _, one, ten = resisting(["fgsm(eps=0.2)", "bim(eps=0.2)"])
-    assert ten < one / 2
+def test_ten_steps_find_more_than_one():
+    _, one, bim, mifgsm = resisting(["fgsm(eps=0.2)", "bim(eps=0.2)", "mifgsm(eps=0.2)"])
+    assert bim < one / 2
+    assert mifgsm < one
