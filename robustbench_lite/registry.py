@@ -37,8 +37,7 @@ FILE_MODULE = "_rb_file_"
 BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
         "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
-        "bim": f"{_PACKAGE}.attacks.bim:BIM",
-        "mifgsm": f"{_PACKAGE}.attacks.mifgsm:MIFGSM",
+        "rfgsm": f"{_PACKAGE}.attacks.rfgsm:RFGSM",
         "bim": f"{_PACKAGE}.attacks.bim:BIM",
         "mifgsm": f"{_PACKAGE}.attacks.mifgsm:MIFGSM",
         "pgd": f"{_PACKAGE}.attacks.pgd:PGD",

@@ -17,6 +17,8 @@ SPECS = [
     "fgsm(eps=0.1)",
     "fgsm(eps=0.8, norm=l2)",
     "fgsm(eps=0.1, target=2)",
+    "rfgsm(eps=0.1)",
+    "rfgsm(eps=0.1, random_share=0.2, target=2)",
     "bim(eps=0.1, steps=5)",
     "bim(eps=0.1, steps=5, step_size=0.03, target=least-likely)",
     "mifgsm(eps=0.1, steps=5)",
@@ -33,11 +35,6 @@ SPECS = [
     "ddn(steps=10)",
     "ddn(steps=10, target=1)",
     "ddn(steps=10, levels=256, gamma=0.05)",
-    "fmn(steps=10)",
-    "fmn(steps=10, norm=linf)",
-    "fmn(steps=10, norm=l1, target=1)",
-    "fmn(steps=10, norm=l0)",
-    "fmn(steps=10, step_size=1, target=least-likely)",
 ]
 
 

@@ -4,10 +4,14 @@ import pytest
 import torch
 from linear import setting, smallest
 from test_published import mnist, needs_wong, wong
+from torch import nn
 
 from robustbench_lite.attacks.bim import BIM
+from robustbench_lite.attacks.fgsm import FGSM
 from robustbench_lite.attacks.mifgsm import MIFGSM
 from robustbench_lite.attacks.pgd import PGD
+from robustbench_lite.attacks.rfgsm import RFGSM
+from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import evaluate
 from robustbench_lite.rng import Streams
@@ -31,10 +35,10 @@ def test_a_linear_network_on_both_sides_of_the_closed_form(name):
             assert (classifier(adversarial).argmax(1) != labels[one]).item() is fooled, (i, factor)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", [*ATTACKS, "rfgsm"])
 def test_what_makes_no_sense_is_refused(name):
     with pytest.raises(InputError):
-        ATTACKS[name](eps=8.0)
+        {**ATTACKS, "rfgsm": RFGSM}[name](eps=8.0)
 
 
 @pytest.mark.parametrize("arguments", [{"steps": 0}, {"step_size": 0.0}, {"step_size": -1.0}])
@@ -82,6 +86,43 @@ def test_mifgsm_without_momentum_is_bim():
     classifier, images, labels, streams = setting()
     mine = MIFGSM(eps=0.05, decay=0.0, step_size=0.01)(classifier, images, labels, streams)
     assert torch.equal(mine, BIM(eps=0.05, step_size=0.01)(classifier, images, labels, streams))
+
+
+def test_rfgsm_on_a_linear_network_moves_both_halves():
+    """Where the random sign agrees with the gradient's a pixel moves by eps, elsewhere not at all."""
+    classifier, images, labels, streams = setting()
+    eps = 0.5 * float(smallest(classifier, images, "linf").min())
+    moved = (RFGSM(eps=eps)(classifier, images, labels, streams) - images).abs() / eps
+    whole = (moved - 1).abs() < 1e-3
+    assert (whole | (moved < 1e-3)).all()
+    assert 0.4 < whole.float().mean() < 0.6
+
+
+def test_rfgsm_without_the_random_step_is_fgsm():
+    classifier, images, labels, streams = setting()
+    fgsm = FGSM(eps=0.05)(classifier, images, labels, streams)
+    assert torch.equal(RFGSM(eps=0.05, random_share=0.0)(classifier, images, labels, streams), fgsm)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_is_a_share(share):
+    with pytest.raises(InputError, match="random_share"):
+        RFGSM(random_share=share)
+
+
+def test_rfgsm_finds_the_slope_that_is_hidden_at_the_image():
+    """Gradient masking in small: around the image itself the logits are flat."""
+
+    class Flat(nn.Module):
+        def forward(self, x):
+            away = (x - 0.5) * ((x - 0.5).abs() > 0.01)
+            return torch.stack([0.5 - away.flatten(1).sum(1), away.flatten(1).sum(1)], 1)
+
+    classifier, images = Classifier(Flat()), torch.full((4, 1, 6, 6), 0.5)
+    labels, streams = classifier(images).argmax(1), Streams(0, "test", tuple("abcd"))
+    assert torch.equal(FGSM(eps=0.1)(classifier, images, labels, streams), images)
+    fooled = classifier(RFGSM(eps=0.1)(classifier, images, labels, streams)).argmax(1) != labels
+    assert fooled.all()
 
 
 def resisting(specs, n=200):
