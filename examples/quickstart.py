@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import robustbench_lite as rb
-from robustbench_lite import session
+from robustbench_lite import runner
 from robustbench_lite.metrics import summarise
 from robustbench_lite.reports.html import write_report
 
@@ -20,8 +20,8 @@ def main(out: Path) -> None:
     for condition, accuracy in result.samples.groupby("condition", sort=False)["correct"].mean().items():
         print(f"{condition}: {accuracy:.1%} of {len(dataset)} images")
 
-    prepared = session.prepare(session.Inputs(model="demo", data="digits", limit=100), ["pgd(steps=20)"])
-    run = session.run(prepared, command="eval", out=out)
+    prepared = runner.prepare(runner.Inputs(model="demo", data="digits", limit=100), ["pgd(steps=20)"])
+    run = runner.run(prepared, command="eval", out=out)
     for row in summarise(run):
         print(f"{row['condition']}: {row['accuracy']:.1%}, 95 % from {row['ci_low']:.1%} to {row['ci_high']:.1%}")
     print(write_report(run, run.path / "report.html"))

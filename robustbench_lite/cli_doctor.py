@@ -58,7 +58,7 @@ def _network(common: Common) -> list[Finding]:
     import torch
 
     from robustbench_lite import checks
-    from robustbench_lite.session import prepare
+    from robustbench_lite.runner import prepare
 
     inputs = common.inputs()
     if inputs.limit is None and inputs.first is None:

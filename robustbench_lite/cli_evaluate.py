@@ -97,9 +97,9 @@ def run_evaluation(command: str, common: Common, conditions: Sequence[str]) -> N
             raise InputError(f"{text} is no {command}.", f"Write rb eval --on {text!r}.")
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the network and the images", quiet=common.quiet):
-        from robustbench_lite import session
+        from robustbench_lite import runner
 
-        prepared = session.prepare(common.inputs(), made)
+        prepared = runner.prepare(common.inputs(), made)
     if not common.quiet:
         for line in [*prepared.classifier.notes, *([] if prepared.inputs.demo else prepared.dataset.notes)]:
             console.note(f"note: {line}")
@@ -107,7 +107,7 @@ def run_evaluation(command: str, common: Common, conditions: Sequence[str]) -> N
         _print_plan(prepared, as_json=common.json)
         return
     with console.progress_bar(quiet=common.quiet) as update:
-        run = session.run(prepared, command=command, out=common.out, on_progress=lambda p: update(*p))
+        run = runner.run(prepared, command=command, out=common.out, on_progress=lambda p: update(*p))
     print_run(run, as_json=common.json, quiet=common.quiet)
     if prepared.inputs.demo and not common.quiet:
         console.note(_OWN.format(command))
@@ -141,7 +141,7 @@ def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
 
 def _print_plan(prepared: Any, *, as_json: bool) -> None:
     from robustbench_lite.reports.listing import plan_table
-    from robustbench_lite.session import cost
+    from robustbench_lite.runner import cost
 
     plan = {
         "model": prepared.classifier.spec,

@@ -33,7 +33,7 @@ def run_generation(common: Common, *, n: int, overwrite: bool) -> None:
     with console.busy("loading", quiet=common.quiet):
         model: Any = make_generator(DEFAULT_MODEL if common.model == "demo" else common.model)
         from robustbench_lite.classifiers.weights import check_writable
-        from robustbench_lite.session import load_data
+        from robustbench_lite.runner import load_data
 
         inputs = common.inputs()
         train_set = load_data(replace(inputs, split="train"))

@@ -38,7 +38,7 @@ def run_training(
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
         from robustbench_lite.classifiers.weights import check_writable, save_checkpoint
-        from robustbench_lite.session import load_data
+        from robustbench_lite.runner import load_data
         from robustbench_lite.training.trainer import Epoch, TrainingOptions, train
 
         inputs = common.inputs()

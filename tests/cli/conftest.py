@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_lite.session import Inputs, prepare, run
+from robustbench_lite.runner import Inputs, prepare, run
 
 NETWORKS = """
 import torch

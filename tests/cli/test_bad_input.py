@@ -537,7 +537,7 @@ def test_out_that_cannot_be_written(refused, tmp_path, monkeypatch, command, bel
     def computed(*arguments, **named):
         raise AssertionError("it must be said before anything is computed")
 
-    monkeypatch.setattr("robustbench_lite.session.evaluate", computed)
+    monkeypatch.setattr("robustbench_lite.runner.evaluate", computed)
     monkeypatch.setattr("robustbench_lite.training.trainer.train", computed)
     (tmp_path / "file").write_text("precious")
     message = refused(command, "--out", f"{below}/net.safetensors")

@@ -234,7 +234,7 @@ def test_a_dry_run_computes_and_writes_nothing(rb, tree, tmp_path, monkeypatch, 
     def computed(*arguments, **named):
         raise AssertionError("it was a dry run")
 
-    for place in ("session.evaluate", "training.trainer.train", "classifiers.classifier.Classifier.__call__"):
+    for place in ("runner.evaluate", "training.trainer.train", "classifiers.classifier.Classifier.__call__"):
         monkeypatch.setattr(f"robustbench_lite.{place}", computed)
     before = tree(checkpoint.parent)
     done = rb(*words, "--dry-run")

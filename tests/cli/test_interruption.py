@@ -91,7 +91,7 @@ def test_ctrl_c_elsewhere(rb, monkeypatch, command):
     def stopped(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("robustbench_lite.session.load_dataset", stopped)
+    monkeypatch.setattr("robustbench_lite.runner.load_dataset", stopped)
     done = rb(command)
     assert done.code == 130
     assert done.err == "interrupted\n"
