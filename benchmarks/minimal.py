@@ -24,6 +24,13 @@ PAIRS = [
     ("ddn", foolbox.attacks.DDNAttack(steps=100)),
     ("ddn(gamma=0.05)", None),
     ("ddn(steps=30)", foolbox.attacks.DDNAttack(steps=30)),
+    ("fmn", foolbox.attacks.L2FMNAttack(steps=100)),
+    ("fmn(norm=linf)", foolbox.attacks.LInfFMNAttack(steps=100, max_stepsize=10)),
+    ("fmn(norm=l1)", foolbox.attacks.L1FMNAttack(steps=100)),
+    ("fmn(norm=l0)", foolbox.attacks.L0FMNAttack(steps=100)),
+    ("fmn(step_size=1, gamma=0.05)", None),
+    ("fmn(norm=linf, step_size=10, gamma=0.05)", None),
+    ("fmn(norm=l1, step_size=1, gamma=0.05)", None),
     ("ddn(steps=1000)", foolbox.attacks.DDNAttack(steps=1000)),
 ]
 

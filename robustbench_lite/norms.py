@@ -1,6 +1,7 @@
-"""Size, projection, steepest direction and random start for the norms linf, l2 and l1.
+"""Size, projection, steepest direction and random start for the norms linf, l2 and l1; size and projection for l0.
 
-All functions work on perturbations of shape (N, ...) and per sample.
+l0 is no norm, but is called one: the number of values that change, channels counted apart. All functions work on
+perturbations of shape (N, ...) and per sample.
 """
 
 from __future__ import annotations
@@ -56,21 +57,51 @@ def size(delta: Tensor, norm: str) -> Tensor:
     if norm == "l2":
         length: Tensor = torch.linalg.vector_norm(d, dim=1)
         return length
+    if norm == "l0":
+        return (d != 0).sum(1).to(d.dtype)
     check_norm(norm)
     return d.abs().sum(1)
 
 
-def project(delta: Tensor, eps: float, norm: str) -> Tensor:
-    """The nearest perturbation (in l2) of at most the given size. A perturbation inside stays as it is."""
+def project(delta: Tensor, eps: float | Tensor, norm: str) -> Tensor:
+    """The nearest perturbation (in l2) of at most the given size. A perturbation inside stays as it is.
+
+    Args:
+        delta: (N, ...).
+        eps: the size, one for all or (N,).
+        norm: ``linf``, ``l2`` or ``l1``; for l0 see ``project_l0``.
+    """
     if norm == "linf":
+        if isinstance(eps, Tensor):
+            most = per_sample(eps, delta)
+            return delta.clamp(-most, most)
         return delta.clamp(-eps, eps)
     if norm == "l2":
         return delta * per_sample((eps / size(delta, "l2").clamp_min(1e-12)).clamp_max(1.0), delta)
     check_norm(norm)
-    return _project_l1(delta, eps)
+    return _project_l1(delta, eps[:, None] if isinstance(eps, Tensor) else eps)
 
 
-def _project_l1(delta: Tensor, eps: float) -> Tensor:
+def project_l0(delta: Tensor, count: Tensor, images: Tensor) -> Tensor:
+    """The nearest perturbation (in l2) that changes at most so many values and keeps the image in [0, 1].
+
+    What is gained by changing a value, instead of leaving it, is d² - (d - clipped d)²; the largest gains are
+    kept (Croce & Hein, *Sparse and imperceivable adversarial attacks*, ICCV 2019).
+
+    Args:
+        delta: (N, ...).
+        count: (N,) whole numbers.
+        images: (N, ...) in [0, 1], to which delta is added.
+    """
+    d, x = flat(delta), flat(images)
+    clipped = (x + d).clamp(0, 1) - x
+    # d² - (d - c)² as c (2d - c), which does not cancel where d is large.
+    order = (clipped * (2 * d - clipped)).argsort(dim=1, descending=True, stable=True)
+    kept = torch.arange(d.shape[1], device=d.device) < count[:, None]
+    return (clipped * torch.zeros_like(d).scatter_(1, order, kept.to(d.dtype))).view_as(delta)
+
+
+def _project_l1(delta: Tensor, eps: float | Tensor) -> Tensor:
     """Soft threshold at the level that makes the l1 norm eps (Duchi et al., ICML 2008)."""
     d = flat(delta)
     magnitude, _ = d.abs().sort(dim=1, descending=True)

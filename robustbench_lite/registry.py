@@ -44,6 +44,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "apgd": f"{_PACKAGE}.attacks.apgd:APGD",
         "cw": f"{_PACKAGE}.attacks.cw:CW",
         "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
+        "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -45,6 +47,34 @@ def test_projection_is_the_nearest_point(norm, values, eps):
     away = x - p
     furthest = eps * norms.size(away, DUAL[norm]).item()
     assert furthest <= (away * p).sum().item() + 1e-8 * (1 + x.abs().max().item()) ** 2
+
+
+@each_norm
+def test_every_sample_may_have_a_size_of_its_own(norm):
+    x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    eps = torch.tensor([0.0, 0.1, 1.0, 100.0])
+    together = norms.project(x, eps, norm)
+    for i in range(4):
+        assert torch.allclose(together[i], norms.project(x[i : i + 1], float(eps[i]), norm)[0], atol=1e-7)
+
+
+def test_l0_counts_what_changes():
+    assert norms.size(torch.tensor([[[0.0, 1e-9]], [[-2.0, 3.0]], [[0.0, 0.0]]]), "l0").tolist() == [1, 2, 0]
+
+
+@given(values=st.lists(st.floats(-3, 3), min_size=1, max_size=6), count=st.integers(0, 7), seed=st.integers(0, 99))
+def test_l0_projection_is_the_nearest_of_all_choices(values, count, seed):
+    d = tensor(values)
+    x = torch.rand(d.shape, generator=torch.Generator().manual_seed(seed), dtype=d.dtype)
+    p = norms.project_l0(d, torch.tensor([count]), x)
+    assert norms.size(p, "l0").item() <= count
+    assert (x + p).min() >= 0
+    assert (x + p).max() <= 1 + 1e-12
+    clipped = (x + d).clamp(0, 1) - x
+    choices = itertools.combinations(range(len(values)), min(count, len(values)))
+    masks = [torch.zeros_like(d).index_fill(1, torch.tensor(chosen, dtype=torch.int64), 1) for chosen in choices]
+    nearest = min((d - clipped * mask).norm().item() for mask in masks)
+    assert (d - p).norm().item() == pytest.approx(nearest, abs=1e-9)
 
 
 @each_norm

@@ -35,6 +35,11 @@ SPECS = [
     "ddn(steps=10)",
     "ddn(steps=10, target=1)",
     "ddn(steps=10, levels=256, gamma=0.05)",
+    "fmn(steps=10)",
+    "fmn(steps=10, norm=linf)",
+    "fmn(steps=10, norm=l1, target=1)",
+    "fmn(steps=10, norm=l0)",
+    "fmn(steps=10, step_size=1, target=least-likely)",
 ]
 
 

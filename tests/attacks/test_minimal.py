@@ -12,8 +12,16 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import evaluate
 
+NORMS = ["l2", "linf", "l1"]
 
-@pytest.mark.parametrize("spec", ["ddn", "ddn(loss=margin)", "ddn(target={})"])
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("ddn", "ddn(loss=margin)", "ddn(target={})", "fmn(target={})", "fmn(step_size=1, gamma=0.05)"),
+        *(f"fmn(norm={norm})" for norm in NORMS),
+    ],
+)
 def test_the_change_is_within_five_percent_of_the_smallest(spec):
     classifier, images, labels, streams = setting(n=40)
     if "{}" in spec:
@@ -31,7 +39,7 @@ def test_the_change_is_within_five_percent_of_the_smallest(spec):
     assert ratio.max() <= 1.05, ratio
 
 
-@pytest.mark.parametrize("spec", ["ddn"])
+@pytest.mark.parametrize("spec", ["ddn", *(f"fmn(norm={norm}, steps=20)" for norm in [*NORMS, "l0"])])
 def test_nothing_found_leaves_the_images(spec):
     class Constant(nn.Module):
         def forward(self, x):
@@ -42,7 +50,9 @@ def test_nothing_found_leaves_the_images(spec):
     assert torch.equal(attack_of(spec)(classifier, x, labels, streams_of(4)), x)
 
 
-@pytest.mark.parametrize("spec", ["ddn(steps=200, target={})"])
+@pytest.mark.parametrize(
+    "spec", ["ddn(steps=200, target={})", *(f"fmn(norm={norm}, target={{}})" for norm in [*NORMS, "l0"])]
+)
 def test_a_target_is_reached(spec):
     classifier, x = network(), torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(3))
     y = classifier(x).argmax(1)
@@ -50,6 +60,31 @@ def test_a_target_is_reached(spec):
     x, y = x[y != target], y[y != target]
     adversarial = attack_of(spec.format(target))(classifier, x, y, streams_of(len(x)))
     assert (classifier(adversarial).argmax(1) == target).float().mean() > 0.9
+
+
+def fewest(classifier, images):
+    """The fewest values that must change here: the largest gains in [0, 1] until the sign turns."""
+    w, b = classifier.network.w.detach(), classifier.network.b.detach()
+    x = images.flatten(1)
+    score = x @ w + b
+    towards = -score.sign()[:, None] * w
+    gains = torch.where(towards > 0, (1 - x) * towards, -x * towards).sort(dim=1, descending=True).values
+    return 1 + (gains.cumsum(1) < score.abs()[:, None]).sum(1)
+
+
+@pytest.mark.parametrize("bias", [0.0, 4.0, 8.0])
+@pytest.mark.parametrize("spread", [0.1, 0.3, 10.0])
+def test_fmn_changes_as_few_values_as_possible(spread, bias):
+    classifier, images, _, streams = setting(n=200)
+    classifier.network.b.data += bias
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    images = (0.5 + spread * noise).clamp(0, 1)
+    labels = classifier(images).argmax(1)
+    adversarial = attack_of("fmn(norm=l0)")(classifier, images, labels, streams)
+    assert (classifier(adversarial).argmax(1) != labels).all()
+    truth = fewest(classifier, images)
+    assert truth.max() > (1 if bias == 0 else 5)
+    assert torch.equal(norms.size(adversarial - images, "l0").long(), truth)
 
 
 def test_ddn_rounds_to_grey_values():
@@ -62,7 +97,10 @@ def test_ddn_rounds_to_grey_values():
 
 @pytest.mark.parametrize(
     "spec",
-    ["ddn(steps=0)", "ddn(gamma=0)", "ddn(gamma=1)", "ddn(init_norm=0)", "ddn(levels=1)", "ddn(eps=0.1)"],
+    [
+        *("ddn(steps=0)", "ddn(gamma=0)", "ddn(gamma=1)", "ddn(init_norm=0)", "ddn(levels=1)", "ddn(eps=0.1)"),
+        *("fmn(steps=0)", "fmn(gamma=0)", "fmn(gamma=1)", "fmn(step_size=0)", "fmn(norm=l3)", "fmn(eps=0.1)"),
+    ],
 )
 def test_what_cannot_be_is_refused(spec):
     with pytest.raises(InputError):
@@ -70,7 +108,7 @@ def test_what_cannot_be_is_refused(spec):
 
 
 # Medians over the first 100 test images that the network classifies correctly (benchmarks/minimal.py).
-MEASURED = {"ddn": 1.82}
+MEASURED = {"ddn": 1.82, "fmn": 2.16, "fmn(norm=linf)": 0.157}
 
 
 @needs_wong
