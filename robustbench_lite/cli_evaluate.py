@@ -11,6 +11,7 @@ import typer
 from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
+from robustbench_lite.references import is_reference
 from robustbench_lite.specs import format_value, parse, parse_number
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _OWN = (
 def with_arguments(kind: str, text: str, extra: str) -> str:
     """A spec with more arguments; what the spec says itself goes first, and twice is refused by the parser."""
     head, bracket, rest = text.partition("(")
-    if not registry.is_reference(head) and registry.canonical_name(kind, head.strip()) is None:
+    if not is_reference(head) and registry.canonical_name(kind, head.strip()) is None:
         raise UnknownNameError(kind, head.strip(), registry.names(kind))
     if not extra:
         return text
@@ -56,7 +57,7 @@ def _check_family(family: str, text: str, own: Mapping[str, Sequence[str]]) -> N
     """Raise unless the shift belongs to the family that the option names."""
     name = text.partition("(")[0].strip()
     known = registry.canonical_name("shift", name)
-    if known is None and registry.is_reference(name):  # one's own shift belongs wherever its owner says
+    if known is None and is_reference(name):  # one's own shift belongs wherever its owner says
         return
     if known is None:
         raise UnknownNameError(f"{family} shift", name, own[family])

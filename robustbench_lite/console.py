@@ -118,7 +118,7 @@ def _report(error: Exception) -> ExitCode:
 
 def _told(error: Exception) -> tuple[str, ExitCode]:
     """An exception that nobody expected, blamed on the user's own file if it passed through one."""
-    from robustbench_lite.registry import FILE_MODULE
+    from robustbench_lite.references import FILE_MODULE
 
     own = [
         frame
