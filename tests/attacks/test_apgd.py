@@ -48,7 +48,7 @@ def test_two_classes_on_both_sides_of_the_closed_form(norm, loss, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"loss": "margin"}, {"loss": "dlr"}, {"loss": "dlr", "targets": 9, "steps": 40}]
+    "arguments", [{"loss": "margin"}, {"loss": "dlr"}, {"loss": "dlr", "targets": 9, "steps": 20}]
 )
 @pytest.mark.parametrize("classes", [3, 4, 10])
 def test_more_classes_on_both_sides_of_the_closed_form(classes, arguments):
