@@ -54,7 +54,7 @@ def attack(
     common: Common,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "-a", help="fgsm, pgd, cw, or a spec; may be repeated. (default: pgd)"),
+        typer.Option("--method", "-a", help="A name (rb ls attacks) or a spec; may be repeated. (default: pgd)"),
     ] = None,
     eps: Annotated[str | None, typer.Option(help="Budget: 0.03 or 8/255. (default: suits the data)")] = None,
     norm: Annotated[str | None, typer.Option(help="linf, l2 or l1.")] = None,
