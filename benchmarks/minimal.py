@@ -31,6 +31,8 @@ PAIRS = [
     ("fmn(step_size=1, gamma=0.05)", None),
     ("fmn(norm=linf, step_size=10, gamma=0.05)", None),
     ("fmn(norm=l1, step_size=1, gamma=0.05)", None),
+    ("deepfool", foolbox.attacks.L2DeepFoolAttack(steps=50)),
+    ("deepfool(norm=linf)", foolbox.attacks.LinfDeepFoolAttack(steps=50)),
     ("ddn(steps=1000)", foolbox.attacks.DDNAttack(steps=1000)),
 ]
 

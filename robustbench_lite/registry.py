@@ -42,6 +42,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "cw": f"{_PACKAGE}.attacks.cw:CW",
         "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
         "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
+        "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",

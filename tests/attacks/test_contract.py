@@ -40,6 +40,8 @@ SPECS = [
     "fmn(steps=10, norm=l1, target=1)",
     "fmn(steps=10, norm=l0)",
     "fmn(steps=10, step_size=1, target=least-likely)",
+    "deepfool(steps=5)",
+    "deepfool(steps=5, norm=linf, candidates=2)",
 ]
 
 

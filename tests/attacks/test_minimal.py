@@ -20,6 +20,7 @@ NORMS = ["l2", "linf", "l1"]
     [
         *("ddn", "ddn(loss=margin)", "ddn(target={})", "fmn(target={})", "fmn(step_size=1, gamma=0.05)"),
         *(f"fmn(norm={norm})" for norm in NORMS),
+        *("deepfool", "deepfool(norm=linf)"),
     ],
 )
 def test_the_change_is_within_five_percent_of_the_smallest(spec):
@@ -87,6 +88,19 @@ def test_fmn_changes_as_few_values_as_possible(spread, bias):
     assert torch.equal(norms.size(adversarial - images, "l0").long(), truth)
 
 
+def test_deepfool_pays_for_every_class_and_stops():
+    classifier, x = network(), torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    y = classifier(x).argmax(1)
+    classifier.take_counts()
+    adversarial = attack_of("deepfool(steps=1)")(classifier, x, y, streams_of(12))
+    assert classifier.take_counts()[:2] == (12 + 24 + 12 + 120, 24)
+    attack_of("deepfool(steps=1, candidates=2)")(classifier, x, y, streams_of(12))
+    assert classifier.take_counts()[:2] == (12 + 12 + 12 + 120, 12)
+    attack_of("deepfool(steps=50)")(classifier, x, y, streams_of(12))
+    assert classifier.take_counts().gradients < 10 * 24
+    assert not torch.equal(adversarial, x)
+
+
 def test_ddn_rounds_to_grey_values():
     classifier, images, labels, streams = setting()
     images = (images * 255).round() / 255
@@ -100,6 +114,7 @@ def test_ddn_rounds_to_grey_values():
     [
         *("ddn(steps=0)", "ddn(gamma=0)", "ddn(gamma=1)", "ddn(init_norm=0)", "ddn(levels=1)", "ddn(eps=0.1)"),
         *("fmn(steps=0)", "fmn(gamma=0)", "fmn(gamma=1)", "fmn(step_size=0)", "fmn(norm=l3)", "fmn(eps=0.1)"),
+        *("deepfool(steps=0)", "deepfool(candidates=1)", "deepfool(overshoot=-1)", "deepfool(norm=l1)"),
     ],
 )
 def test_what_cannot_be_is_refused(spec):
@@ -108,7 +123,7 @@ def test_what_cannot_be_is_refused(spec):
 
 
 # Medians over the first 100 test images that the network classifies correctly (benchmarks/minimal.py).
-MEASURED = {"ddn": 1.82, "fmn": 2.16, "fmn(norm=linf)": 0.157}
+MEASURED = {"ddn": 1.82, "fmn": 2.16, "fmn(norm=linf)": 0.157, "deepfool(norm=linf)": 0.276}
 
 
 @needs_wong
