@@ -26,7 +26,7 @@ class DDN(Attack):
     defenses*, CVPR 2019, algorithm 1: a step along the gradient turns the perturbation, a sphere sets its
     length; the radius shrinks by gamma while the image fools the network and grows by gamma while it does not.
     The steps fall from 1 to 0.01 along a cosine, as in the paper; so does gamma unless it is given, which found
-    smaller changes in every case that was tried (docs/attacks.md).
+    smaller changes on the networks that were tried (docs/attacks.md).
 
     The last iterate is looked at too, and a radius never exceeds the way to the furthest corner of [0, 1].
 

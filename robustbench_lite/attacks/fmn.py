@@ -32,7 +32,7 @@ class FMN(Attack):
     is the distance to the border of the linearised network; from then on it shrinks by gamma while the image
     fools the network, and grows by gamma while it does not. Steps and gamma fall to 1 % along a cosine.
 
-    Four things differ, and found more in every case that was tried (docs/attacks.md): by default steps are as
+    Four things differ, and found more on a robust network (docs/attacks.md): by default steps are as
     long as the radius, in linf along the sign; gamma starts higher; the radius also grows by gamma until the
     first success, since the linearised border alone can be approached without end; for l0 the first radius is
     the exact answer for the linearised network in [0, 1], and ball and box are projected onto together.
