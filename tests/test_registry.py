@@ -239,10 +239,10 @@ def registered(own, monkeypatch):
     found = [EntryPoint(name, where, "robustbench_lite") for name, where in points.items()]
     monkeypatch.setattr(registry, "entry_points", lambda group: found if group == "robustbench_lite" else [])
     registry._entry_points.cache_clear()
-    registry._definitions.cache_clear()
+    registry._source.cache_clear()
     yield
     registry._entry_points.cache_clear()
-    registry._definitions.cache_clear()
+    registry._source.cache_clear()
 
 
 @pytest.mark.parametrize("where", ["own.py", "./own.py", "own_module_for_a_test"])
@@ -328,11 +328,11 @@ def test_a_package_that_fails_does_not_break_the_list(own, monkeypatch, source):
     (package / "shifts.py").write_text(OWN)
     found = [EntryPoint("shift.bars", "broken_package_for_a_test.shifts:Bars", "robustbench_lite")]
     monkeypatch.setattr(registry, "_entry_points", lambda: [(p.name, p.value) for p in found])
-    registry._definitions.cache_clear()
+    registry._source.cache_clear()
     listed = {d.name: d for d in describe("shift")}
     assert listed["bars"].summary.startswith("not importable")
     assert listed["night"].parameters
-    registry._definitions.cache_clear()
+    registry._source.cache_clear()
     with pytest.raises(InputError, match=r"broken_package_for_a_test.shifts fails on import"):
         make("bars")
 
