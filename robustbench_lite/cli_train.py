@@ -89,7 +89,7 @@ def run_training(
         "epochs": len(history["epochs"]),
         "best_epoch": history["best_epoch"],
         "val_accuracy": best["val_accuracy"],
-        "val_majority": float(_majority(val_set.labels)),
+        "val_majority": _majority(val_set.labels),
     }
     _print(result, as_json=common.json)
     if best["val_accuracy"] <= result["val_majority"]:
@@ -101,7 +101,7 @@ def run_training(
 def _majority(labels: Any) -> float:
     import numpy as np
 
-    return np.bincount(labels).max() / len(labels)  # type: ignore[no-any-return]
+    return float(np.bincount(labels).max() / len(labels))
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:

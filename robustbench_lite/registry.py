@@ -146,7 +146,8 @@ def _make_part(call: Call) -> Attack | Shift:
     # Looked at before it is called: os:system must not run.
     if not isinstance(target, type) or getattr(target, "kind", None) not in ("attack", "shift"):
         raise InputError(f"{call.name} is neither an attack nor a shift.", "Its class needs kind = 'attack'.")
-    return construct(target, call)  # type: ignore[no-any-return]
+    part: Attack | Shift = construct(target, call)
+    return part
 
 
 def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
