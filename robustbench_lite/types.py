@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeGuard
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,13 @@ class Cost(NamedTuple):
     gradients: int
 
 
+class Trace(NamedTuple):
+    """What a portfolio did: the images (N, C, H, W), and per image the attack that fooled the network, or None."""
+
+    images: Tensor
+    by: list[str | None]
+
+
 class Attack(Protocol):
     """Changes images so that the classifier errs. Sees the classifier and the labels.
 
@@ -47,6 +54,8 @@ class Attack(Protocol):
     kind: ClassVar[str] = "attack"
     minimal: ClassVar[bool] = False
     """True if the attack looks for the smallest perturbation; such an attack has no ``eps``."""
+    needs_gradient: ClassVar[bool] = True
+    """False if the attack looks at scores only; such an attack works on anything that returns scores."""
 
     @property
     def norm(self) -> str:
@@ -66,6 +75,15 @@ class Attack(Protocol):
             labels: (N,) class indices.
             streams: the only source of randomness.
         """
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """An attack made of attacks, which tells which of them fooled the network."""
+
+    @abstractmethod
+    def trace(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Trace:
+        """What a call returns, and which attack fooled the network."""
 
 
 class Shift(Protocol):
