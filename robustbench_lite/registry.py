@@ -44,6 +44,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
         "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
         "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
+        "worst": f"{_PACKAGE}.attacks.portfolio:Worst",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",
@@ -165,9 +166,21 @@ def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
         raise InputError(f"{call.name} is not complete: it lacks {lacking}.", "Mend the class.")
     parameters = inspect.signature(target).parameters
     open_ended = {p.name for p in parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-    settable = [name for name in parameters if name not in extra and name not in open_ended]
+    found_out = (
+        {f.name for f in dataclasses.fields(target) if not f.compare}
+        if dataclasses.is_dataclass(target)
+        else set()
+    )
+    settable = [name for name in parameters if name not in {*extra, *open_ended, *found_out}]
     hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
-    arguments = {}
+    arguments: dict[str, Any] = {}
+    if call.parts:
+        if "attacks" not in settable:
+            raise InputError(
+                f"cannot read {format_call(call.parts[0])!r} in {call.name}(…).",
+                "Arguments are written name=value.",
+            )
+        arguments["attacks"] = tuple(_make_part(part) for part in call.parts)
     for key, value in call.arguments.items():
         if key == "eps" and key not in settable and getattr(target, "minimal", False):
             raise InputError(f"{call.name} has no eps: it looks for the smallest perturbation.", "Leave eps out.")
@@ -208,13 +221,15 @@ def spec(thing: Condition | Attack | Shift) -> str:
         for f in _fields(thing)
         if getattr(thing, f.name) != f.default or (f.name == "severity" and severity is not None)
     }
-    return format_call(Call(name_of(type(thing)), arguments))
+    members = arguments.pop("attacks", ())
+    return format_call(Call(name_of(type(thing)), arguments, tuple(parse(spec(member))[0] for member in members)))
 
 
-def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:
+def _fields(part: Any) -> list[dataclasses.Field[Any]]:
+    """The fields that are arguments of a spec; what is not compared was found out later, and is none."""
     if not dataclasses.is_dataclass(part):
         raise InputError(f"{type(part).__name__} is no dataclass.", "Attacks and shifts are frozen dataclasses.")
-    return dataclasses.fields(part)
+    return [f for f in dataclasses.fields(part) if f.compare]
 
 
 def name_of(cls: type) -> str:

@@ -1,5 +1,7 @@
 """Spec strings: ``pgd(eps=8/255, steps=40)`` or ``night(severity=2) + pgd(eps=4/255)``. Nothing is evaluated.
 
+A portfolio of attacks has its members in its brackets: ``worst(pgd(steps=20), square, eps=8/255)``.
+
 >>> parse("night(severity=2) + pgd(eps=4/255, norm=l2)")[1]
 Call(name='pgd', arguments={'eps': 0.01568627450980392, 'norm': 'l2'})
 >>> format_call(Call("pgd", {"eps": 4 / 255, "norm": "l2", "steps": 10}))
@@ -19,15 +21,18 @@ from robustbench_lite.errors import InputError
 
 _WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+# A name, alone or with brackets; with "=" behind the name it is an argument.
+_PART = re.compile(r"\s*(?:[A-Za-z_]|\.{0,2}/)[^()=,+]*(\(.*\))?\s*$", re.DOTALL)
 _BAREWORD = re.compile(r"[A-Za-z_][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A name and its arguments, as one part of a spec says them."""
+    """A name, its arguments and the calls inside its brackets, as one part of a spec says them."""
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[Call, ...] = ()
 
 
 def parse(spec: str) -> list[Call]:
@@ -45,7 +50,11 @@ def _parse_call(text: str, spec: str) -> Call:
         raise InputError(f"cannot read the spec {spec!r}.", "Write it like pgd(eps=8/255, steps=40).")
     name, inside = match.groups()
     arguments: dict[str, Any] = {}
+    parts: list[Call] = []
     for item in split_outside_brackets(inside, ",") if inside and inside.strip() else []:
+        if _PART.match(item):
+            parts.append(_parse_call(item, spec))
+            continue
         key, equals, value = item.partition("=")
         key = key.strip()
         if not equals or not key.isidentifier():
@@ -55,7 +64,7 @@ def _parse_call(text: str, spec: str) -> Call:
         if key in arguments:
             raise InputError(f"argument {key!r} stands twice in the spec {spec!r}.", "Keep one of them.")
         arguments[key] = parse_value(value)
-    return Call(name, arguments)
+    return Call(name, arguments, tuple(parts))
 
 
 def split_outside_brackets(text: str, separator: str) -> list[str]:
@@ -110,7 +119,8 @@ def parse_value(text: str) -> Any:
 
 def format_call(call: Call) -> str:
     """The spec of a call; ``parse`` is its inverse."""
-    inside = ", ".join(f"{key}={format_value(value)}" for key, value in call.arguments.items())
+    arguments = [f"{key}={format_value(value)}" for key, value in call.arguments.items()]
+    inside = ", ".join([*map(format_call, call.parts), *arguments])
     return f"{call.name}({inside})" if inside else call.name
 
 

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: set() for name in BASE},
     "references": set(),
     "registry": {"references"},
-    "attacks": set(),
+    "attacks": {"registry"},
     "shifts": set(),
     "checks": set(),
     "generative": {"registry"},

@@ -20,7 +20,7 @@ from robustbench_lite import registry
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.registry import canonical_name, describe, load, make, names, spec
 from robustbench_lite.specs import Call
-from robustbench_lite.types import Condition
+from robustbench_lite.types import Attack, Condition
 
 PARTS = [(kind, name) for kind in ("attack", "shift") for name in sorted(registry.BUILTIN[kind])]
 KINDS = sorted(registry.BUILTIN)
@@ -97,6 +97,9 @@ def values_of(hint: Any) -> st.SearchStrategy:
             st.integers(0, 5),
             st.floats(0, 1).map(np.float64),
         )
+    if hint == tuple[Attack, ...]:
+        members = [make(text).parts[0] for text in ("fgsm", "pgd(steps=3)", "bim(eps=0.1)", "ddn")]
+        return st.lists(st.sampled_from(members), max_size=3).map(tuple)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return st.sampled_from(arguments)
@@ -112,7 +115,7 @@ def made(draw, kind, name):
     hints = typing.get_type_hints(cls)
     arguments = {}
     for field in dataclasses.fields(cls):
-        if draw(st.booleans()):
+        if draw(st.booleans()) or field.name == "attacks":
             value = draw(values_of(hints[field.name]))
             try:
                 cls(**{field.name: value})
@@ -396,3 +399,28 @@ def test_a_factory_with_open_arguments_needs_none():
     assert registry.construct(factory, Call("factory")) == ((), {})
     with pytest.raises(UnknownNameError):
         registry.construct(factory, Call("factory", {"parts": 1}))
+
+
+def test_a_portfolio_holds_its_members():
+    condition = make("worst(pgd(steps=20, eps=8/255), fgsm)")
+    assert spec(condition) == "worst(pgd(steps=20), fgsm, eps=8/255)"
+    assert make(spec(condition)) == condition
+    assert spec(make("worst(worst(fgsm, bim), pgd)")) == "worst(worst(fgsm, bim), pgd)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("worst", "needs attacks"),
+        ("worst(night)", "needs attacks"),
+        ("worst(pgd, nothing)", "nothing"),
+        ("worst(pgd, fgsm(norm=l2))", "differ in their norm"),
+        ("worst(pgd(eps=0.1), fgsm(eps=0.2))", "one budget"),
+        ("worst(pgd(eps=0.1), eps=0.2)", "one budget"),
+        ("worst(pgd, eps=8)", "8/255"),
+        ("pgd(eps)", "name=value"),
+    ],
+)
+def test_what_is_no_portfolio(text, message):
+    with pytest.raises(InputError, match=message):
+        make(text)

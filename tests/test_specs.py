@@ -154,7 +154,7 @@ def test_what_a_spec_cannot_hold_is_told(value):
 
 @pytest.mark.parametrize(
     "text",
-    ["pgd(", "pgd)", "pgd)(", "(", "pgd(eps=1))", "pgd(eps)", "pgd(1)", "pgd(eps==1)", "pgd('a)", "a + ", "+"],
+    ["pgd(", "pgd)", "pgd)(", "(", "pgd(eps=1))", "pgd(1)", "pgd(eps==1)", "pgd('a)", "a + ", "+"],
 )
 def test_what_is_no_spec(text):
     with pytest.raises(InputError) as caught:
@@ -195,3 +195,13 @@ def test_the_source_holds_no_eval():
     source = Path(specs.__file__).read_text()
     assert "eval(" not in source
     assert "exec(" not in source
+
+
+def test_a_call_may_hold_calls():
+    (found,) = parse("worst(pgd(eps=0.1, steps=3), ./mine.py:Mine, square, eps=8/255)")
+    assert found.arguments == {"eps": 8 / 255}
+    assert [part.name for part in found.parts] == ["pgd", "./mine.py:Mine", "square"]
+    assert found.parts[0].arguments == {"eps": 0.1, "steps": 3}
+    assert parse(format_call(found)) == [found]
+    (nested,) = parse("a(b(c(d=1), e))")
+    assert nested.parts[0].parts[0] == Call("c", {"d": 1})
