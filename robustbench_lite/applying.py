@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import target_classes
+from robustbench_lite.attacks.losses import reached, wanted
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.registry import make, spec
 from robustbench_lite.rng import Streams
@@ -25,7 +27,7 @@ class Outcome(NamedTuple):
     images: Tensor
     lost: Tensor  # bool: wrong before an attack, which counts as wrong whatever follows
     attacked: Tensor  # bool
-    target: Tensor | None
+    goal: Tensor | None  # what the last attack was to reach: (N,) classes or (N, K) distributions
 
 
 def resolve(condition: Condition, eps: dict[str, float]) -> Condition:
@@ -56,6 +58,47 @@ def plan(conditions: Sequence[Condition | Attack | Shift | str], eps: dict[str, 
     return full
 
 
+def check_fits(
+    conditions: Sequence[Condition], spec: str, labels: npt.NDArray[np.int64], classes: int, shape: tuple[int, ...]
+) -> None:
+    """Raise InputError if an attack cannot be meant for these data.
+
+    That is: a target that is no class of theirs or the label of every image, a distribution over another number
+    of classes, or an eps, as on the scale 0-255, beyond the way from an all black to an all white image.
+
+    Args:
+        conditions: budgets filled in.
+        spec: of the data.
+        labels: (N,).
+        classes: how many there are.
+        shape: (C, H, W) of an image.
+    """
+    for attack in (attack for condition in conditions for attack in condition.attacks):
+        target, eps = getattr(attack, "target", None), getattr(attack, "eps", None)
+        if isinstance(target, int):
+            if not 0 <= target < classes:
+                raise InputError(
+                    f"target={target} is no class: {spec} has {classes}.", f"Give 0 to {classes - 1}."
+                )
+            if (labels == target).all():
+                raise InputError(
+                    f"target={target} is the label of every image of {spec}: nothing is left to attack.",
+                    "Give another target, or images of other classes.",
+                )
+        if isinstance(target, tuple) and len(target) != classes:
+            raise InputError(
+                f"target has {len(target)} probabilities: {spec} has {classes} classes.", "Give one per class."
+            )
+        if eps is not None and attack.norm in norms.NORMS:
+            furthest = float(norms.size(torch.ones(1, *shape), attack.norm))
+            if eps > furthest * (1 + BUDGET_TOLERANCE):
+                raise InputError(
+                    f"eps={eps:g} in {attack.norm} is more than the way from black to white, {furthest:g} here: "
+                    "images are in [0, 1].",
+                    f"Did you mean eps={eps:g}/255?",
+                )
+
+
 def apply(
     condition: Condition,
     classifier: Model,
@@ -81,7 +124,7 @@ def apply(
     """
     x = images
     lost, attacked = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels, dtype=torch.bool)
-    target: Tensor | None = None
+    goal: Tensor | None = None
     seen: list[str] = []
     for part in condition.parts:
         name = spec(part)
@@ -92,15 +135,15 @@ def apply(
             x = _verified(part, name, x, part(x, streams))
         elif is_attack(part):
             logits = clean if x is images else classifier(x)
-            target = target_classes(getattr(part, "target", None), logits)
+            goal = wanted(getattr(part, "target", None), logits)
             lost |= logits.argmax(1) != labels
-            fit = ~lost if target is None else ~lost & (target != labels)
+            fit = ~lost if goal is None else ~lost & ~reached(logits, goal, targeted=True)
             attacked |= fit
             if fit.any():
                 before, x = x[fit], x.clone()
                 after = part(classifier, before.clone(), labels[fit], streams[fit.nonzero()[:, 0]])
                 x[fit] = _verified(part, name, before, after)
-    return Outcome(x, lost, attacked, target)
+    return Outcome(x, lost, attacked, goal)
 
 
 def _verified(part: Attack | Shift, name: str, before: Tensor, after: Any) -> Tensor:

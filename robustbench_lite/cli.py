@@ -62,7 +62,10 @@ def attack(
     step_size: Annotated[str | None, typer.Option(help="Length of a step: 0.01 or 2/255.")] = None,
     restarts: Annotated[int | None, typer.Option(help="Tries, each from a random start.")] = None,
     loss: Annotated[str | None, typer.Option(help="ce, margin or dlr.")] = None,
-    target: Annotated[str | None, typer.Option(help="Class index to reach, or least-likely.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="To reach: a class index, least-likely, or (0.5, 0.5, 0), a share each."),
+    ] = None,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from robustbench_lite import checks, norms
 from robustbench_lite.applying import apply, plan
-from robustbench_lite.attacks.losses import margin
+from robustbench_lite.attacks.losses import margin, reached
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
 from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.registry import severity_of, spec
 from robustbench_lite.runs import COLUMNS, ConditionRecord, Example, ThreatModel
+from robustbench_lite.specs import format_value
 from robustbench_lite.types import Attack, Condition, Shift
 
 
@@ -191,7 +192,8 @@ def _run(
     finite = logits.isfinite().all(1)
     prediction = torch.where(finite, logits.argmax(1), -1)
     correct = (prediction == labels) & ~outcome.lost
-    goal = prediction != labels if outcome.target is None else prediction == outcome.target
+    goal = labels if outcome.goal is None else outcome.goal
+    success = reached(logits, goal, targeted=outcome.goal is not None)
     delta = outcome.images - images
     confidence = torch.where(finite, logits.softmax(1).amax(1), 0.0)
     columns: dict[str, Any] = {
@@ -206,7 +208,7 @@ def _run(
         "prediction": prediction,
         "correct": correct,
         "attacked": outcome.attacked,
-        "succeeded": outcome.attacked & goal,
+        "succeeded": outcome.attacked & success,
         "confidence": confidence,
         "margin": torch.where(finite, -margin(logits, labels), torch.nan),
         "l2": norms.size(delta, "l2"),
@@ -257,5 +259,5 @@ def _record(tally: _Tally) -> ConditionRecord:
 def _threat_model(attack: Attack) -> ThreatModel:
     target = getattr(attack, "target", None)
     return ThreatModel(
-        norm=attack.norm, eps=getattr(attack, "eps", None), target=None if target is None else str(target)
+        norm=attack.norm, eps=getattr(attack, "eps", None), target=None if target is None else format_value(target)
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_lite import runs
-from robustbench_lite.applying import plan
+from robustbench_lite.applying import check_fits, plan
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import NORMALISATIONS, load_classifier
 from robustbench_lite.data.dataset import Dataset
@@ -87,13 +87,7 @@ def prepare(inputs: Inputs, conditions: Sequence[str | Condition] = ()) -> Prepa
         )
     dataset = _noted(aligned(dataset, classifier), classifier)
     planned = plan(conditions, dataset.eps)
-    for attack in (attack for condition in planned for attack in condition.attacks):
-        target = getattr(attack, "target", None)
-        if isinstance(target, int) and not 0 <= target < len(dataset.class_names):
-            raise InputError(
-                f"target={target} is no class: {dataset.spec} has {len(dataset.class_names)}.",
-                f"Give 0 to {len(dataset.class_names) - 1}.",
-            )
+    check_fits(planned, dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
     return Prepared(inputs, classifier, dataset, planned)
 
 

@@ -13,11 +13,12 @@ from robustbench_lite import norms
 from robustbench_lite.attacks.losses import (
     LossName,
     Target,
+    check_target,
+    goal_of,
     loss_function,
     loss_towards,
     ranked_rivals,
     reached,
-    target_classes,
 )
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
@@ -44,7 +45,8 @@ class APGD(Attack):
         steps: gradient steps per try.
         restarts: tries, each from a random point of the ball.
         loss: ``ce``, ``dlr`` (does not depend on the scale of the logits) or ``margin``.
-        target: a class index or ``least-likely`` that must be reached; None leaves the label.
+        target: a class index, ``least-likely``, or (``loss=ce``) a probability per class that must be reached;
+            None leaves the label.
         targets: try so many wrong classes one after another, the likeliest first, each with all restarts; any
             wrong class counts. 9 is the paper's APGD-T. 0: no class in particular.
     """
@@ -61,6 +63,7 @@ class APGD(Attack):
         norms.check_norm(self.norm, ("linf", "l2"))
         if self.eps is not None:
             norms.check_eps(self.eps, self.norm)
+        check_target(self.target, self.loss)
         for name, low in (("steps", 1), ("restarts", 1), ("targets", 0)):
             if getattr(self, name) < low:
                 raise InputError(
@@ -77,11 +80,8 @@ class APGD(Attack):
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
         eps = norms.check_eps(self.eps, self.norm)
-        goal, rivals = labels, labels[:, None]
-        if self.targets:
-            rivals = ranked_rivals(model(images), labels, self.targets)
-        elif (wanted := self._wanted(model, images)) is not None:
-            goal = wanted
+        goal, _ = goal_of(self.target, model, images, labels)
+        rivals = ranked_rivals(model(images), labels, self.targets) if self.targets else labels[:, None]
         result = images.clone()
         active = torch.arange(len(images), device=images.device)
         for number in range(rivals.shape[1] * self.restarts):
@@ -94,9 +94,6 @@ class APGD(Attack):
             result[active] = final
             active = active[~done]
         return result
-
-    def _wanted(self, model: Model, images: Tensor) -> Tensor | None:
-        return None if self.target is None else target_classes(self.target, model(images))
 
     def _loss(self, goal: Tensor, rival: Tensor) -> Callable[[Tensor], Tensor]:
         if self.targets:
@@ -111,7 +108,7 @@ class APGD(Attack):
         Args:
             model: the classifier.
             x, z: (N, C, H, W) the images, and where the climb starts.
-            goal: (N,) the labels to leave, or the classes to reach.
+            goal: the labels to leave, or what is to be reached.
             rival: (N,) with ``targets``: the class that is to overtake the label.
             eps: the budget.
         """
@@ -188,8 +185,8 @@ def _start(x: Tensor, z: Tensor, goal: Tensor, rival: Tensor, length: float) -> 
         best_gradient=torch.zeros_like(x),
         checked_value=nothing,
         length=torch.full_like(nothing, length),
-        halved=torch.zeros_like(goal, dtype=torch.bool),
-        rises=torch.zeros_like(goal),
+        halved=torch.zeros_like(rival, dtype=torch.bool),
+        rises=torch.zeros_like(rival),
     )
 
 

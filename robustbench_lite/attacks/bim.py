@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import Target
+from robustbench_lite.attacks.losses import Target, check_target
 from robustbench_lite.attacks.pgd import PGD
+from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
 
@@ -27,7 +29,7 @@ class BIM(Attack):
         eps: size of the budget on the [0, 1] scale.
         steps: gradient steps.
         step_size: length of every step; by default 1.25 · eps / steps, the paper's way in all.
-        target: a class index or ``least-likely``; None leaves the label.
+        target: a class index, ``least-likely``, or a probability per class; None leaves the label.
     """
 
     eps: float | None = None
@@ -36,7 +38,13 @@ class BIM(Attack):
     target: Target = None
 
     def __post_init__(self) -> None:
-        PGD(eps=self.eps, steps=self.steps, step_size=self.step_size)  # refuses what it cannot do
+        if self.eps is not None:
+            norms.check_eps(self.eps, self.norm)
+        check_target(self.target)
+        if self.steps < 1:
+            raise InputError(f"bim: steps={self.steps} is out of range.", "It must be at least 1.")
+        if self.step_size is not None and not 0 < self.step_size < math.inf:
+            raise InputError(f"bim: step_size={self.step_size} is out of range.", "It must be positive.")
 
     @property
     def norm(self) -> str:

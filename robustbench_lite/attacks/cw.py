@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import Target, margin, reached, target_classes
+from robustbench_lite.attacks.losses import ClassTarget, goal_of, loss_function, reached
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
@@ -46,7 +46,7 @@ class CW(Attack):
     c: float = 1.0
     confidence: float = 0.0
     lr: float = 0.02
-    target: Target = None
+    target: ClassTarget = None
     minimal = True
 
     def __post_init__(self) -> None:
@@ -67,9 +67,7 @@ class CW(Attack):
         return Cost(self.search_steps * self.steps + (self.target is not None), self.search_steps * self.steps)
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
-        targeted = self.target is not None
-        targets = target_classes(self.target, model(images)) if targeted else None
-        goal = labels if targets is None else targets
+        goal, _ = goal_of(self.target, model, images, labels)
         best = images.clone()
         best_size = torch.full((len(images),), torch.inf, device=images.device)
         c = torch.full_like(best_size, self.c)
@@ -86,8 +84,7 @@ class CW(Attack):
 
     def _lead(self, goal: Tensor) -> Callable[[Tensor], Tensor]:
         """By how much the goal is reached, in logits; negative where it is not."""
-        sign = -1 if self.target is not None else 1
-        return lambda logits: sign * margin(logits, goal)
+        return loss_function("margin", goal, targeted=self.target is not None)
 
     def _minimise(
         self, model: Model, images: Tensor, goal: Tensor, c: Tensor, z: Tensor, best: Tensor, best_size: Tensor

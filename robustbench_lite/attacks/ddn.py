@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import LossName, Target, loss_function, reached, target_classes
+from robustbench_lite.attacks.losses import LossName, Target, check_target, goal_of, loss_function, reached
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
@@ -37,7 +37,7 @@ class DDN(Attack):
         init_norm: the first radius, on the [0, 1] scale.
         levels: grey values that images are rounded to after every step, 256 in the paper; None does not round.
         loss: ``ce``, the paper's, or another of PGD's.
-        target: a class index or ``least-likely``; None leaves the label.
+        target: a class index, ``least-likely``, or (``loss=ce``) a probability per class; None leaves the label.
     """
 
     steps: int = 100
@@ -49,6 +49,7 @@ class DDN(Attack):
     minimal = True
 
     def __post_init__(self) -> None:
+        check_target(self.target, self.loss)
         if self.steps < 1:
             raise InputError(f"ddn: steps={self.steps} is out of range.", "It must be at least 1.")
         if self.gamma is not None and not 0 < self.gamma < 1:
@@ -67,9 +68,7 @@ class DDN(Attack):
         return Cost(self.steps + 1 + (self.target is not None), self.steps)
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
-        targeted = self.target is not None
-        targets = target_classes(self.target, model(images)) if targeted else None
-        goal = labels if targets is None else targets
+        goal, targeted = goal_of(self.target, model, images, labels)
         loss = loss_function(self.loss, goal, targeted=targeted)
         furthest = norms.size(torch.maximum(images, 1 - images), "l2")
         radius = torch.full_like(furthest, self.init_norm)

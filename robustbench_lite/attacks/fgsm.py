@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import Target, loss_function, target_classes
+from robustbench_lite.attacks.losses import Target, check_target, goal_of, loss_function
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
 
@@ -23,7 +23,7 @@ class FGSM(Attack):
     Args:
         eps: length of the step on the [0, 1] scale.
         norm: ``linf`` or ``l2``.
-        target: a class index or ``least-likely``; None leaves the label.
+        target: a class index, ``least-likely``, or a probability per class; None leaves the label.
     """
 
     eps: float | None = None
@@ -34,13 +34,13 @@ class FGSM(Attack):
         norms.check_norm(self.norm, ("linf", "l2"))
         if self.eps is not None:
             norms.check_eps(self.eps, self.norm)
+        check_target(self.target)
 
     def max_cost(self) -> Cost:
         return Cost(1 + (self.target is not None), 1)
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
         eps = norms.check_eps(self.eps, self.norm)
-        targets = None if self.target is None else target_classes(self.target, model(images))
-        goal = labels if targets is None else targets
-        _, gradient = model.gradient(images, loss_function("ce", goal, targeted=targets is not None))
+        goal, targeted = goal_of(self.target, model, images, labels)
+        _, gradient = model.gradient(images, loss_function("ce", goal, targeted=targeted))
         return (images + eps * norms.steepest(gradient, self.norm)).clamp(0, 1)

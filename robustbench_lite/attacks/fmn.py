@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import Target, loss_function, reached, target_classes
+from robustbench_lite.attacks.losses import ClassTarget, goal_of, loss_function, reached
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
@@ -51,7 +51,7 @@ class FMN(Attack):
     steps: int = 100
     step_size: float | None = None
     gamma: float | None = None
-    target: Target = None
+    target: ClassTarget = None
     minimal = True
 
     def __post_init__(self) -> None:
@@ -68,9 +68,7 @@ class FMN(Attack):
         return Cost(self.steps + 1 + (self.target is not None), self.steps)
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
-        targeted = self.target is not None
-        targets = target_classes(self.target, model(images)) if targeted else None
-        goal = labels if targets is None else targets
+        goal, targeted = goal_of(self.target, model, images, labels)
         lead = loss_function("margin", goal, targeted=targeted)
         furthest = norms.size(torch.maximum(images, 1 - images), self.norm)
         radius = torch.zeros_like(furthest)

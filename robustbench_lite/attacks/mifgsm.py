@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import Target, loss_function, reached, target_classes
+from robustbench_lite.attacks.losses import Target, check_target, goal_of, loss_function, reached
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
@@ -27,7 +27,7 @@ class MIFGSM(Attack):
         steps: gradient steps.
         step_size: length of every step; by default eps / steps, as in the paper.
         decay: what is left of the sum at every step; 0 is BIM.
-        target: a class index or ``least-likely``; None leaves the label.
+        target: a class index, ``least-likely``, or a probability per class; None leaves the label.
     """
 
     eps: float | None = None
@@ -39,6 +39,7 @@ class MIFGSM(Attack):
     def __post_init__(self) -> None:
         if self.eps is not None:
             norms.check_eps(self.eps, self.norm)
+        check_target(self.target)
         if self.steps < 1:
             raise InputError(f"mifgsm: steps={self.steps} is out of range.", "It must be at least 1.")
         if self.step_size is not None and not 0 < self.step_size < math.inf:
@@ -55,9 +56,8 @@ class MIFGSM(Attack):
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
         eps = norms.check_eps(self.eps, self.norm)
-        targets = None if self.target is None else target_classes(self.target, model(images))
-        targeted = targets is not None
-        x, z, goal = images, images, labels if targets is None else targets
+        goal, targeted = goal_of(self.target, model, images, labels)
+        x, z = images, images
         step_size = eps / self.steps if self.step_size is None else self.step_size
         momentum = torch.zeros_like(x)
         result = images.clone()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import LossName, Target, loss_function, reached, target_classes
+from robustbench_lite.attacks.losses import LossName, Target, check_target, goal_of, loss_function, reached
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
@@ -32,7 +32,7 @@ class PGD(Attack):
         restarts: tries, each from a start of its own.
         random_start: begin at a random point of the ball; otherwise at the image, which only makes sense once.
         loss: ``ce`` or ``margin``.
-        target: a class index or ``least-likely``; None leaves the label.
+        target: a class index, ``least-likely``, or (``loss=ce``) a probability per class; None leaves the label.
     """
 
     eps: float | None = None
@@ -48,6 +48,7 @@ class PGD(Attack):
         norms.check_norm(self.norm)
         if self.eps is not None:
             norms.check_eps(self.eps, self.norm)
+        check_target(self.target, self.loss)
         for name in ("steps", "restarts"):
             if getattr(self, name) < 1:
                 raise InputError(f"pgd: {name}={getattr(self, name)} is out of range.", "It must be at least 1.")
@@ -63,8 +64,7 @@ class PGD(Attack):
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
         eps = norms.check_eps(self.eps, self.norm)
-        targets = None if self.target is None else target_classes(self.target, model(images))
-        goal = labels if targets is None else targets
+        goal, _ = goal_of(self.target, model, images, labels)
         result = images.clone()
         active = torch.arange(len(images), device=images.device)
         for restart in range(self.restarts):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
-from robustbench_lite.attacks.losses import Target, loss_function, reached, target_classes
+from robustbench_lite.attacks.losses import Target, check_target, goal_of, loss_function, reached
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Cost, Model
@@ -27,7 +27,7 @@ class RFGSM(Attack):
     Args:
         eps: size of the budget on the [0, 1] scale, for both steps together.
         random_share: share of eps that the random step takes: the paper's alpha / eps.
-        target: a class index or ``least-likely``; None leaves the label.
+        target: a class index, ``least-likely``, or a probability per class; None leaves the label.
     """
 
     eps: float | None = None
@@ -37,6 +37,7 @@ class RFGSM(Attack):
     def __post_init__(self) -> None:
         if self.eps is not None:
             norms.check_eps(self.eps, self.norm)
+        check_target(self.target)
         if not 0 <= self.random_share <= 1:
             raise InputError(f"rfgsm: random_share={self.random_share} is out of range.", "It is 0 to 1.")
 
@@ -49,8 +50,7 @@ class RFGSM(Attack):
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
         eps = norms.check_eps(self.eps, self.norm)
-        targets = None if self.target is None else target_classes(self.target, model(images))
-        goal, targeted = labels if targets is None else targets, targets is not None
+        goal, targeted = goal_of(self.target, model, images, labels)
         noise = streams.normal(images.shape[1:], like=images).sign()
         start = (images + self.random_share * eps * noise).clamp(0, 1)
         logits, gradient = model.gradient(start, loss_function("ce", goal, targeted=targeted))

@@ -483,6 +483,15 @@ def test_an_attack_that_is_not_complete(refused, files):
     assert "it lacks __call__, max_cost" in refused("attack", "--method", "half.py:Half", *BRIGHT)
 
 
+def test_targets_that_cannot_be_distributions(refused):
+    assert "target has 3 probabilities: digits has 10 classes" in refused("attack", "--target", "(0.5, 0.5, 0)")
+    assert "add up to 1" in refused("attack", "--target", "(0.5, 0.6)")
+
+
+def test_eps_on_the_scale_of_bytes(refused):
+    assert "Did you mean eps=128/255?" in refused("attack", "--norm", "l2", "--eps", "128")
+
+
 def test_a_target_that_is_no_word(refused):
     assert "least-likely" in refused("attack", "--target", "leastlikely")
 

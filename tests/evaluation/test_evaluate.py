@@ -173,6 +173,24 @@ def test_a_targeted_attack_counts_what_reached_the_target():
     assert rows["succeeded"].sum() > 0
 
 
+def test_an_attack_towards_a_distribution_counts_what_came_near_it():
+    classifier = network()
+    classifier.network[-1].weight.data *= 200  # sure of itself: the images are far from the goal
+    data = labelled_by(classifier, dataset())
+    wanted = torch.tensor([0.5, 0.3, 0.2])
+    result = evaluate(classifier, data, ["pgd(eps=0.1, target=(0.5, 0.3, 0.2))"])
+    rows = result.samples[result.samples["kind"] == "attack"]
+    logits = torch.cat([classifier(batch.images) for batch in data.batches(40)])
+    near = (logits.softmax(1) - wanted).abs().amax(1) <= 0.05
+    right = logits.argmax(1) == torch.from_numpy(data.labels)
+    assert rows["attacked"].tolist() == (right & ~near).int().tolist()
+    reached = rows[rows["succeeded"] == 1]
+    assert len(reached) > 5
+    assert (reached["prediction"] == 0).all()
+    assert ((reached["confidence"] - 0.5).abs() <= 0.0501).all()
+    assert result.conditions[1].threat_model[0].target == "(0.5, 0.3, 0.2)"
+
+
 @dataclass(frozen=True)
 class Bad(Shift):
     fault: str = "nan"
