@@ -97,6 +97,9 @@ def values_of(hint: Any) -> st.SearchStrategy:
             st.integers(0, 5),
             st.floats(0, 1).map(np.float64),
         )
+    if hint == tuple[float, ...]:  # a distribution
+        counts = st.lists(st.integers(0, 9), min_size=2, max_size=4).filter(any)
+        return counts.map(lambda given: tuple(n / sum(given) for n in given))
     if hint == tuple[Attack, ...]:
         members = [make(text).parts[0] for text in ("fgsm", "pgd(steps=3)", "bim(eps=0.1)", "ddn")]
         return st.lists(st.sampled_from(members), max_size=3).map(tuple)
