@@ -16,7 +16,7 @@ from robustbench_lite.attacks.losses import reached, wanted
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.registry import make, spec
 from robustbench_lite.rng import Streams
-from robustbench_lite.types import Attack, Condition, Model, Shift, is_attack, is_shift
+from robustbench_lite.types import Attack, Condition, Model, Shift, Traced, is_attack, is_shift
 
 BUDGET_TOLERANCE = 1e-6
 
@@ -28,6 +28,8 @@ class Outcome(NamedTuple):
     lost: Tensor  # bool: wrong before an attack, which counts as wrong whatever follows
     attacked: Tensor  # bool
     goal: Tensor | None  # what the last attack was to reach: (N,) classes or (N, K) distributions
+    by: list[str | None]  # which attack of a portfolio fooled the network
+    eight_bit: Tensor  # the images as a file of 8 bits holds them, within the budget of an attack that comes last
 
 
 def resolve(condition: Condition, eps: dict[str, float]) -> Condition:
@@ -107,6 +109,8 @@ def apply(
     clean: Tensor,
     sample_ids: tuple[str, ...],
     seed: int,
+    *,
+    as_8bit: bool = False,
 ) -> Outcome:
     """Apply a condition to one batch.
 
@@ -118,11 +122,13 @@ def apply(
         clean: (N, K), the logits of the clean images.
         sample_ids: one per image.
         seed: the run's.
+        as_8bit: round what an attack returns to 8 bits, within its budget.
 
     Raises:
         RbError: a part returned what it must not.
     """
-    x = images
+    x = before = images
+    by: list[str | None] = [None] * len(images)
     lost, attacked = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels, dtype=torch.bool)
     goal: Tensor | None = None
     seen: list[str] = []
@@ -131,6 +137,7 @@ def apply(
         # A part has the same stream alone and in a chain; a repeated one must not repeat its numbers.
         streams = Streams(seed, name + "#" * seen.count(name), sample_ids)
         seen.append(name)
+        before = x
         if is_shift(part):
             x = _verified(part, name, x, part(x, streams))
         elif is_attack(part):
@@ -140,10 +147,32 @@ def apply(
             fit = ~lost if goal is None else ~lost & ~reached(logits, goal, targeted=True)
             attacked |= fit
             if fit.any():
-                before, x = x[fit], x.clone()
-                after = part(classifier, before.clone(), labels[fit], streams[fit.nonzero()[:, 0]])
-                x[fit] = _verified(part, name, before, after)
-    return Outcome(x, lost, attacked, goal)
+                places = fit.nonzero()[:, 0].tolist()
+                given, x = x[fit], x.clone()
+                after, names = _attack(part, classifier, given.clone(), labels[fit], streams[places])
+                after = _verified(part, name, given, after)
+                if len(names) != len(given):
+                    raise InputError(f"{name} named {len(names)} attacks for {len(given)} images.", "Mend it.")
+                x[fit] = _rounded(part, given, after) if as_8bit else after
+                for place, fooled_by in zip(places, names, strict=True):
+                    by[place] = fooled_by
+    eight_bit = _rounded(condition.parts[-1], before, x) if condition.attacks else x
+    return Outcome(x, lost, attacked, goal, by, eight_bit)
+
+
+def _attack(
+    part: Attack, classifier: Model, images: Tensor, labels: Tensor, streams: Streams
+) -> tuple[Any, list[str | None]]:
+    """What an attack returns, unverified, and for a portfolio which of its attacks fooled the network."""
+    if not isinstance(part, Traced):
+        return part(classifier, images, labels, streams), [None] * len(labels)
+    after, by = part.trace(classifier, images, labels, streams)
+    return after, by
+
+
+def _rounded(part: Attack | Shift, before: Tensor, after: Tensor) -> Tensor:
+    eps = getattr(part, "eps", None) if is_attack(part) else None
+    return norms.round_8bit(after, before, eps, part.norm if is_attack(part) else "linf")
 
 
 def _verified(part: Attack | Shift, name: str, before: Tensor, after: Any) -> Tensor:

@@ -47,6 +47,11 @@ def _root(
     pass
 
 
+_As8Bit = Annotated[
+    bool, typer.Option("--as-8bit", help="Round adversarial images to 8 bits, within the budget, and score those.")
+]
+
+
 @app.command()
 @with_common
 @console.guarded
@@ -66,6 +71,7 @@ def attack(
         str | None,
         typer.Option(help="To reach: a class index, least-likely, or (0.5, 0.5, 0), a share each."),
     ] = None,
+    as_8bit: _As8Bit = False,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 
@@ -91,7 +97,8 @@ def attack(
     }
     given = {k: parse_value(v) if isinstance(v, str) else v for k, v in flags.items() if v is not None}
     extra = ", ".join(f"{key}={format_value(value)}" for key, value in given.items())
-    run_evaluation("attack", common, [with_arguments("attack", name, extra) for name in method or ["pgd"]])
+    specs = [with_arguments("attack", name, extra) for name in method or ["pgd"]]
+    run_evaluation("attack", common, specs, as_8bit=as_8bit)
 
 
 @app.command()
@@ -138,6 +145,7 @@ def shift(
 def evaluate(
     common: Common,
     on: Annotated[list[str], typer.Option("--on", help="A condition: attack, shift or chain; may be repeated.")],
+    as_8bit: _As8Bit = False,
 ) -> None:
     """Accuracy under any list of conditions, written as specs.
 
@@ -149,7 +157,7 @@ def evaluate(
     """
     from robustbench_lite.cli_evaluate import run_evaluation
 
-    run_evaluation("eval", common, on)
+    run_evaluation("eval", common, on, as_8bit=as_8bit)
 
 
 @app.command()

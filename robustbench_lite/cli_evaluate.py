@@ -89,7 +89,7 @@ def _levels(text: str) -> list[float]:
         raise InputError(f"--severity {text} is no list of levels.", "Write it like 1-5, 3 or 0.5,1,2.") from None
 
 
-def run_evaluation(command: str, common: Common, conditions: Sequence[str]) -> None:
+def run_evaluation(command: str, common: Common, conditions: Sequence[str], *, as_8bit: bool = False) -> None:
     """Prepare, run and print."""
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
@@ -108,7 +108,9 @@ def run_evaluation(command: str, common: Common, conditions: Sequence[str]) -> N
         _print_plan(prepared, as_json=common.json)
         return
     with console.progress_bar(quiet=common.quiet) as update:
-        run = runner.run(prepared, command=command, out=common.out, on_progress=lambda p: update(*p))
+        run = runner.run(
+            prepared, command=command, out=common.out, as_8bit=as_8bit, on_progress=lambda p: update(*p)
+        )
     print_run(run, as_json=common.json, quiet=common.quiet)
     if prepared.inputs.demo and not common.quiet:
         console.note(_OWN.format(command))

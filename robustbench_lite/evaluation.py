@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import checks, norms
-from robustbench_lite.applying import apply, plan
+from robustbench_lite.applying import Outcome, apply, plan
 from robustbench_lite.attacks.losses import margin, reached
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
@@ -70,6 +70,7 @@ def evaluate(
     *,
     seed: int = 0,
     batch_size: int = 128,
+    as_8bit: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Evaluation:
     """Classify every image as it is and under every condition.
@@ -83,6 +84,7 @@ def evaluate(
         conditions: specs such as ``pgd(eps=8/255)``, or attacks, shifts and chains of them. Clean is added.
         seed: of all random streams.
         batch_size: images at a time.
+        as_8bit: round adversarial images to 8 bits, within the budget; what is rounded is the result.
         on_progress: called before and after every batch under every condition.
 
     Returns:
@@ -118,7 +120,7 @@ def evaluate(
                         warnings += _network_warnings(classifier, images, logits)
                     for tally in tallies:
                         on_progress(Progress(done, total, tally.spec))
-                        _run(tally, classifier, images, labels, logits, batch, seed, keeper)
+                        _run(tally, classifier, images, labels, logits, batch, seed, keeper, as_8bit)
                         done += len(labels)
                         on_progress(Progress(done, total, tally.spec))
     except KeyboardInterrupt:
@@ -184,16 +186,18 @@ def _run(
     batch: Batch,
     seed: int,
     keeper: ExampleKeeper,
+    as_8bit: bool,
 ) -> None:
     """One batch under one condition: apply, score afresh, write the rows, count the cost."""
     start = time.perf_counter()
-    outcome = apply(tally.condition, classifier, images, labels, clean, batch.sample_ids, seed)
+    outcome = apply(tally.condition, classifier, images, labels, clean, batch.sample_ids, seed, as_8bit=as_8bit)
     logits = classifier(outcome.images) if tally.condition.parts else clean
     finite = logits.isfinite().all(1)
     prediction = torch.where(finite, logits.argmax(1), -1)
     correct = (prediction == labels) & ~outcome.lost
-    goal = labels if outcome.goal is None else outcome.goal
-    success = reached(logits, goal, targeted=outcome.goal is not None)
+    succeeded = outcome.attacked & _at_goal(logits, labels, outcome.goal)
+    counts = classifier.take_counts()
+    fools_8bit = succeeded if as_8bit else _still_fools(classifier, outcome, labels, succeeded)
     delta = outcome.images - images
     confidence = torch.where(finite, logits.softmax(1).amax(1), 0.0)
     columns: dict[str, Any] = {
@@ -208,24 +212,42 @@ def _run(
         "prediction": prediction,
         "correct": correct,
         "attacked": outcome.attacked,
-        "succeeded": outcome.attacked & success,
+        "succeeded": succeeded,
+        "fools_8bit": fools_8bit,
+        "by": [name if hit else None for name, hit in zip(outcome.by, succeeded.tolist(), strict=True)],
         "confidence": confidence,
         "margin": torch.where(finite, -margin(logits, labels), torch.nan),
         "l2": norms.size(delta, "l2"),
         "linf": norms.size(delta, "linf"),
+        "l1": norms.size(delta, "l1"),
+        "l0": norms.size(delta, "l0"),
     }
     rows = pd.DataFrame({k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
     rows = rows.astype(COLUMNS)
     tally.rows.append(rows)
     if tally.condition.parts:
         keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
-    counts = classifier.take_counts()
     tally.forwards += counts.forwards if tally.condition.parts else len(labels)
     tally.gradients += counts.gradients
     tally.bad_gradients += counts.bad_gradients
     tally.zero_gradients += counts.zero_gradients
     tally.not_finite += int((~finite).sum())
     tally.seconds += time.perf_counter() - start
+
+
+def _at_goal(logits: Tensor, labels: Tensor, goal: Tensor | None) -> Tensor:
+    return reached(logits, labels if goal is None else goal, targeted=goal is not None)
+
+
+def _still_fools(classifier: Classifier, outcome: Outcome, labels: Tensor, succeeded: Tensor) -> Tensor:
+    """(N,) bool: which adversarial images still reach the goal as files of 8 bits."""
+    found = succeeded.clone()
+    if succeeded.any():
+        logits = classifier(outcome.eight_bit[succeeded])
+        goal = None if outcome.goal is None else outcome.goal[succeeded]
+        found[succeeded] = _at_goal(logits, labels[succeeded], goal)
+        classifier.take_counts()  # a look of ours, no cost of the attack
+    return found
 
 
 def severity(condition: Condition) -> float | None:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from robustbench_lite.runs import ConditionRecord, Run
 
+_NORMS = ("l2", "linf", "l1", "l0")
+
 
 class Interval(NamedTuple):
     """Lower and upper end of an interval."""
@@ -75,8 +77,10 @@ def summarise(run: Run) -> list[dict[str, Any]]:
 
     ``drop`` is paired: clean accuracy minus accuracy on the same images, None without clean rows.
     ``median_l2`` and ``median_linf`` are over the images on which an attack succeeded, and over all images
-    for a shift; None where there are none.
-    ``success_rate`` is the share of attacked images on which the attack reached its goal.
+    for a shift; None where there are none. ``median_l1`` and ``median_l0`` are for attacks in that norm.
+    ``success_rate`` is the share of attacked images on which the attack reached its goal, and
+    ``success_rate_8bit`` the share on which it still does when the image is rounded to 8 bits; ``fooled`` and
+    ``fooled_8bit`` count them.
     """
     rows = dict(iter(run.samples.groupby("condition", sort=False)))
     return [_summary(run, record, rows) for record in run.record.conditions if record.spec in rows]
@@ -94,6 +98,8 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
     attacked = rows[rows["attacked"] == 1]
     is_attack = bool(record.threat_model)
     changed = rows[rows["succeeded"] == 1] if is_attack else rows.iloc[: 0 if record.kind == "clean" else n]
+    usual = {"l2", "linf", *(threat.norm for threat in record.threat_model)}
+    sizes = {f"median_{norm}": _median(changed[norm]) if norm in usual else None for norm in _NORMS}
     return {
         "condition": record.spec,
         "kind": record.kind,
@@ -105,8 +111,10 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
         "drop": float(clean["correct"].mean() - rows["correct"].mean()) if len(clean) else None,
         "confidence_when_wrong": _mean(wrong["confidence"]),
         "success_rate": _mean(attacked["succeeded"]) if is_attack else None,
-        "median_l2": _median(changed["l2"]),
-        "median_linf": _median(changed["linf"]),
+        "success_rate_8bit": _mean(attacked["fools_8bit"]) if is_attack else None,
+        "fooled": int(attacked["succeeded"].sum()) if is_attack else None,
+        "fooled_8bit": int(attacked["fools_8bit"].sum()) if is_attack else None,
+        **sizes,
         "forwards_per_sample": record.forwards / n,
         "gradients_per_sample": record.gradients / n,
         "seconds": record.seconds,

@@ -13,6 +13,7 @@ from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.rng import Streams
 
 NORMS = ("linf", "l2", "l1")
+_SLACK = 1e-6  # of sums in float32
 
 
 def check_norm(norm: str, allowed: tuple[str, ...] = NORMS) -> None:
@@ -110,6 +111,42 @@ def _project_l1(delta: Tensor, eps: float | Tensor) -> Tensor:
     last = (magnitude > levels).sum(1, keepdim=True).clamp_min(1) - 1
     threshold = levels.gather(1, last).clamp_min(0)
     return (d.sign() * (d.abs() - threshold).clamp_min(0)).view_as(delta)
+
+
+def round_8bit(images: Tensor, clean: Tensor, eps: float | None, norm: str) -> Tensor:
+    """The images as a file of 8 bits holds them: every value k/255, and the change within the budget.
+
+    linf: the nearest k/255 inside [clean - eps, clean + eps]; where none is inside, the clean value rounded. l2,
+    l1 and l0: the nearest; for an image whose change is then too large, every value is rounded towards the clean
+    one instead, but not past what that is rounded to. So the budget holds where the clean images are of 8 bits
+    themselves; of others, scaled ones for example, no file need lie within it.
+
+    Args:
+        images: (N, ...) in [0, 1].
+        clean: (N, ...), where the change is measured from.
+        eps: the budget; None: there is none, and every value goes to the nearest.
+        norm: ``linf``, ``l2``, ``l1`` or ``l0``.
+    """
+    levels, start = images * 255, clean * 255
+    nearest, saved = levels.round(), start.round()
+    slack = _SLACK * max(1.0, eps or 0)
+    on_grid = (start - saved).abs() <= slack * 255
+
+    def image(level: Tensor) -> Tensor:
+        # A value that stays must keep its bits, or it would count as changed: k/255 differs between devices.
+        return torch.where((level == saved) & on_grid, clean, level / 255)
+
+    if eps is None:
+        return image(nearest)
+    if norm == "linf":
+        low, high = ((clean - eps - slack) * 255).ceil(), ((clean + eps + slack) * 255).floor()
+        inside = nearest.maximum(low).minimum(high)
+        return image(torch.where(low <= high, inside, saved).clamp(0, 255))
+    outwards = levels > start
+    down, up = (levels + slack * 255).floor(), (levels - slack * 255).ceil()
+    inwards = torch.where(outwards, down.maximum(saved), up.minimum(saved))
+    fits = size(image(nearest) - clean, norm) <= eps + slack
+    return image(torch.where(per_sample(fits, images), nearest, inwards))
 
 
 def steepest(gradient: Tensor, norm: str) -> Tensor:

@@ -180,9 +180,18 @@ def run(
     command: str,
     out: Path | None = None,
     argv: Sequence[str] = (),
+    as_8bit: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> runs.Run:
     """Evaluate and write the run folder, whatever became of the evaluation.
+
+    Args:
+        prepared: network, images and conditions.
+        command: a word for the run's name.
+        out: the folder; by default a new one in ``runs/``.
+        argv: the command line.
+        as_8bit: adversarial images are rounded to 8 bits, within the budget, before they are scored.
+        on_progress: as for ``evaluate``.
 
     Returns:
         The run as it was written; its record's ``status`` tells whether it is complete.
@@ -200,6 +209,7 @@ def run(
             prepared.conditions,
             seed=inputs.seed,
             batch_size=inputs.batch_size,
+            as_8bit=as_8bit,
             on_progress=on_progress,
         )
         if result.status == "done" and len(result.skipped) > inputs.max_damaged * n_asked(prepared.dataset):
@@ -209,7 +219,7 @@ def run(
                 f"the first: {result.skipped[0].file}.",
                 "Delete or replace them, or raise --max-damaged.",
             )
-        record = _record(prepared, result, identity, command, argv)
+        record = _record(prepared, result, identity, command, argv, as_8bit)
         path = folder.commit(record, result.samples, result.images)
     except BaseException:
         folder.discard()
@@ -226,7 +236,7 @@ def n_asked(dataset: Dataset) -> int:
 
 
 def _record(
-    prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str]
+    prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str], as_8bit: bool
 ) -> runs.RunRecord:
     classifier, dataset = prepared.classifier, prepared.dataset
     return runs.RunRecord(
@@ -238,6 +248,7 @@ def _record(
         config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(prepared.inputs).items()},
         demo=prepared.inputs.demo,
         seed=prepared.inputs.seed,
+        as_8bit=as_8bit,
         packages=runs.package_versions(),
         git=runs.git_state(Path.cwd()),
         model=runs.ModelRecord(

@@ -23,7 +23,7 @@ from robustbench_lite.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 COLUMNS = {
     "index": "int32",  # place of the image in the data set; with the condition it names the row
@@ -38,10 +38,14 @@ COLUMNS = {
     "correct": "int8",
     "attacked": "int8",  # 0: no attack was run on it, because it was wrong before or already at its target
     "succeeded": "int8",  # 1: the attack reached its goal
+    "fools_8bit": "int8",  # 1: it did, and still does when the image is rounded to 8 bits within the budget
+    "by": "string",  # which attack of a portfolio it was; missing where none, or no portfolio, fooled the network
     "confidence": "float32",  # softmax probability of the prediction
     "margin": "float32",  # logit of the label minus the largest other logit
     "l2": "float32",  # size of the change from the clean image
     "linf": "float32",
+    "l1": "float32",
+    "l0": "int32",  # values that changed, channels counted apart
 }
 
 
@@ -129,6 +133,7 @@ class RunRecord(_Strict):
     config: dict[str, Any]
     demo: bool  # the embedded default network and data: no statement about a network of anybody's
     seed: int
+    as_8bit: bool  # adversarial images were rounded to 8 bits before they were scored
     packages: dict[str, str]
     git: dict[str, Any] | None
     model: ModelRecord
@@ -204,7 +209,7 @@ def read_run(path: Path | str) -> Run:
     """Read a run folder.
 
     Raises:
-        InputError: no such run, a damaged one, or one written by a newer version.
+        InputError: no such run, a damaged one, or one written by another version.
     """
     import pandas as pd
 
@@ -220,10 +225,10 @@ def read_run(path: Path | str) -> Run:
     try:
         text = file.read_text(encoding="utf-8")
         found = _Versioned.model_validate_json(text).schema_version
-        if found > SCHEMA_VERSION:
+        if found != SCHEMA_VERSION:
             raise InputError(
-                f"{file} has schema version {found}; this release reads up to {SCHEMA_VERSION}.",
-                "Upgrade robustbench_lite.",
+                f"{file} has schema version {found}; this release reads {SCHEMA_VERSION}.",
+                "Upgrade robustbench_lite." if found > SCHEMA_VERSION else "It is too old: run it again.",
             )
         record = RunRecord.model_validate_json(text)
     except (ValidationError, UnicodeDecodeError, OSError) as error:

@@ -124,6 +124,10 @@ def rows(spec, correct, index=None, **columns):
         "confidence": [0.5] * n,
         "l2": [0.0] * n,
         "linf": [0.0] * n,
+        "l1": [0.0] * n,
+        "l0": [0] * n,
+        "fools_8bit": [0] * n,
+        "by": [None] * n,
     }
     return pd.DataFrame({**plain, **columns})
 
@@ -160,6 +164,19 @@ def test_sizes_of_an_attack_are_those_of_its_successes():
     assert found["success_rate"] == pytest.approx(2 / 3)
     assert found["confidence_when_wrong"] == pytest.approx(0.6)
     assert (found["forwards_per_sample"], found["gradients_per_sample"]) == (2, 1)
+
+
+def test_what_is_left_with_8_bits_and_sizes_in_the_norm_of_the_attack():
+    clean = condition("clean", "clean"), rows("clean", [1, 1, 1, 0])
+    frame = rows("a", [0, 0, 1, 0], attacked=[1, 1, 1, 0], succeeded=[1, 1, 0, 0], fools_8bit=[1, 0, 0, 0])
+    frame["l0"] = [3, 5, 0, 0]
+    in_l0 = [ThreatModel(norm="l0", eps=None)]
+    first, found = summarise(run_of(clean, (condition("a", threat_model=in_l0), frame)))
+    assert (found["fooled"], found["fooled_8bit"]) == (2, 1)
+    assert found["success_rate_8bit"] == pytest.approx(1 / 3)
+    assert found["median_l0"] == 4
+    assert found["median_l1"] is None  # not this attack's norm
+    assert first["fooled"] is first["success_rate_8bit"] is first["median_l0"] is None
 
 
 def test_sizes_of_a_shift_are_those_of_all_images():

@@ -16,6 +16,7 @@ RECORD = {
     "config": {"eps": float("inf")},
     "demo": True,
     "seed": 0,
+    "as_8bit": False,
     "packages": {},
     "git": None,
     "model": {
@@ -168,10 +169,18 @@ def _field_missing(run: Path) -> None:
     (run / "run.json").write_text(text.replace('"seed": 0,', ""), encoding="utf-8")
 
 
-def _newer(run: Path) -> None:
+def _of_version(run: Path, version: int) -> None:
     text = (run / "run.json").read_text(encoding="utf-8")
-    newer = text.replace('"schema_version": 1', '"schema_version": 2, "unheard_of": 1')
-    (run / "run.json").write_text(newer, encoding="utf-8")
+    other = text.replace(f'"schema_version": {SCHEMA_VERSION}', f'"schema_version": {version}, "unheard_of": 1')
+    (run / "run.json").write_text(other, encoding="utf-8")
+
+
+def _newer(run: Path) -> None:
+    _of_version(run, 99)
+
+
+def _older(run: Path) -> None:
+    _of_version(run, 1)
 
 
 def _no_rows(run: Path) -> None:
@@ -203,7 +212,8 @@ def _column_missing(run: Path) -> None:
         (_a_list, "run.json is damaged"),
         (_no_record, "is no run"),
         (_field_missing, "run.json is damaged: seed: Field required"),
-        (_newer, "has schema version 2; this release reads up to 1"),
+        (_newer, "has schema version 99; this release reads 2. Upgrade"),
+        (_older, "has schema version 1; this release reads 2. It is too old: run it again"),
         (_no_rows, "samples.parquet is damaged"),
         (_not_parquet, "samples.parquet is damaged"),
         (_empty_rows, "samples.parquet is damaged"),

@@ -41,6 +41,7 @@ def html_report(run: Run) -> str:
         .render(
             record=record,
             results=[{**r, "threat": words.threat(conditions[r["condition"]])} for r in results],
+            sizes=_SIZES,
             shows={column: any(r[column] for r in results) for column in _OPTIONAL},
             verdict=words.verdict(run, results),
             alarms=words.alarms(run),
@@ -59,7 +60,8 @@ def html_report(run: Run) -> str:
     return page + "\n"
 
 
-_OPTIONAL = ("confidence_when_wrong", "median_l2", "median_linf", "gradients_per_sample")
+_SIZES = ("l2", "linf", "l1", "l0")
+_OPTIONAL = ("confidence_when_wrong", *(f"median_{norm}" for norm in _SIZES), "fooled", "gradients_per_sample")
 
 
 def write_report(run: Run, path: Path | str) -> Path:

@@ -15,6 +15,7 @@ Result = dict[str, Any]  # an entry of metrics.summarise
 _Column = tuple[str, Callable[[Result], str]]
 
 _NEEDED = 4  # columns that are shown in the narrowest terminal
+_AS_8BIT = "as 8-bit"
 _CONDITION_WIDTH = 24  # columns are left out before the conditions get less
 
 
@@ -26,11 +27,13 @@ def comparison_table(run: Run, width: int = 140) -> Table:
     results = summarise(run)
     data = run.record.data
     filled = [column for column in _COLUMNS if any(column[1](r) for r in results)]
+    if run.record.as_8bit:  # then everything is of 8 bits
+        filled = [column for column in filled if column[0] != _AS_8BIT]
     columns = _fitting(filled, results, width)
     unfinished = "" if run.record.status == "done" else f" ({run.record.status}: not all was done)"
     table = Table(
         title=Text(f"{run.record.model.spec} on {data.spec}, {data.split} split{unfinished}"),
-        caption=Text(_caption(run, results, complete=columns == filled)),
+        caption=Text(_caption(run, results, [name for name, _ in columns], complete=columns == filled)),
         title_justify="left",
         caption_justify="left",
     )
@@ -80,11 +83,14 @@ _COLUMNS: list[_Column] = [
     ("sure when wrong", lambda r: _percent(r["confidence_when_wrong"])),
     ("median l2", lambda r: _number(r["median_l2"])),
     ("median linf", lambda r: _number(r["median_linf"])),
+    ("median l1", lambda r: _number(r["median_l1"])),
+    ("median l0", lambda r: _number(r["median_l0"])),
+    (_AS_8BIT, lambda r: f"{r['fooled_8bit']} of {r['fooled']}" if r["fooled"] else ""),
     ("gradients", lambda r: _number(r["gradients_per_sample"]) if r["gradients_per_sample"] else ""),
 ]
 
 
-def _caption(run: Run, results: list[Result], *, complete: bool) -> str:
+def _caption(run: Run, results: list[Result], columns: list[str], *, complete: bool) -> str:
     parts = ["drop: points lost against clean, on the same images"]
     if len({r["n"] for r in results}) > 1:
         parts[0] += " (the n of its row)"
@@ -92,6 +98,10 @@ def _caption(run: Run, results: list[Result], *, complete: bool) -> str:
         parts.append(f"intervals for {groups} groups" if groups > 1 else "one group only: it allows no interval")
     if any(r["gradients_per_sample"] for r in results):
         parts.append("gradients: per image")
+    if _AS_8BIT in columns:
+        parts.append("as 8-bit: images of those that fooled the network that still do, saved with 8 bits")
+    if run.record.as_8bit:
+        parts.append("adversarial images were rounded to 8 bits")
     attacked = {c.spec for c in run.record.conditions if c.threat_model}
     if any(r["condition"] in attacked for r in results):
         parts.append("accuracy under attack is an upper bound: a stronger attack may find more")

@@ -105,6 +105,16 @@ def test_json_has_the_promised_keys_with_the_right_types(evaluate_json):
     assert night["forwards_per_sample"] == 1
 
 
+def test_rounded_to_8_bits(rb):
+    plain = rb("attack", "--method", "fgsm", "--limit", 60, "--json")
+    rounded = rb("attack", "--method", "fgsm", "--limit", 60, "--as-8bit", "--json")
+    assert [read_run(o.document["run"]).record.as_8bit for o in (plain, rounded)] == [False, True]
+    before, after = (o.document["results"][1] for o in (plain, rounded))
+    assert before["fooled_8bit"] == after["fooled_8bit"] == after["fooled"] <= before["fooled"]
+    table = rb("eval", "--on", "fgsm", "--limit", 20, "--as-8bit")
+    assert "adversarial images were rounded to 8 bits" in " ".join(table.out.split())
+
+
 def test_json_is_the_same_from_show(rb, run_folder):
     first, second = rb("show", run_folder, "--json"), rb("show", run_folder, "--json")
     assert first == second

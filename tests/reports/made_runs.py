@@ -63,10 +63,14 @@ def rows(made):
                     "correct": right,
                     "attacked": bool(threats),
                     "succeeded": bool(threats) & ~right,
+                    "fools_8bit": bool(threats) & ~right & (np.arange(made.n) % 4 > 0),
+                    "by": None,
                     "confidence": 0.9,
                     "margin": np.where(right, 2.0, -2.0),
                     "l2": 0.0 if kind == "clean" else 0.5,
                     "linf": 0.0 if kind == "clean" else 0.1,
+                    "l1": 0.0 if kind == "clean" else 3.0,
+                    "l0": 0 if kind == "clean" else 50,
                 }
             )
         )
@@ -121,6 +125,7 @@ def record(made):
         "config": {},
         "demo": False,
         "seed": 7,
+        "as_8bit": False,
         "packages": {"torch": "2.10.0"},
         "git": {"commit": "0123456789abcdef", "dirty": True},
         "model": model,

@@ -44,6 +44,18 @@ def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
     assert "/usr/bin" not in page.words
 
 
+def test_8_bits(make_run):
+    words = Page(html_report(make_run(conditions=CONDITIONS[:3]))).words
+    assert "still fool as 8-bit" in words
+    assert "52 of 69" in words
+
+
+def test_a_rounded_run_says_so(make_run):
+    words = Page(html_report(make_run(conditions=CONDITIONS[:3], record={"as_8bit": True}))).words
+    assert "Adversarial images were rounded to 8 bits, within the budget" in words
+    assert "still fool as 8-bit" not in words
+
+
 def test_few_conditions_are_all_named_and_an_unbounded_attack_is_not_the_worst(make_run):
     page = Page(html_report(make_run(conditions=[*CONDITIONS[:3], CONDITIONS[4]])))
     assert page.text("h1") == [

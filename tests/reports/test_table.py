@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from made_runs import CONDITIONS
 from rich.console import Console
 
 from robustbench_lite.reports.table import comparison_table
@@ -28,6 +29,27 @@ def test_every_condition_and_its_accuracy_can_be_read(make_run, width):
         assert needed in shown
     assert ("median linf" in shown) == (width == 140)
     assert ("wider terminal" in " ".join(shown.split())) == (width < 140)
+
+
+def test_what_is_left_with_8_bits_is_shown(make_run):
+    shown = text(make_run(conditions=CONDITIONS[:3]), 140)
+    assert "as 8-bit" in shown
+    assert "52 of 69" in shown
+    assert "rounded to 8 bits" not in shown
+
+
+def test_a_rounded_run_says_so(make_run):
+    run = make_run(conditions=CONDITIONS[:3], record={"as_8bit": True})
+    shown = " ".join(text(run, 140).split())
+    assert "adversarial images were rounded to 8 bits" in shown
+    assert "as 8-bit" not in shown
+
+
+def test_sizes_in_l1_and_l0_are_shown_where_an_attack_is_measured_so(make_run):
+    in_l1 = ("fmn(norm=l1)", "attack", None, [{"norm": "l1", "eps": None}], 0.1, 40)
+    shown = text(make_run(conditions=[*CONDITIONS[:2], in_l1]), 140)
+    assert "median l1" in shown
+    assert "median l0" not in shown
 
 
 def test_many_images_get_a_second_digit(make_run):
