@@ -261,6 +261,7 @@ def _record(tally: _Tally) -> ConditionRecord:
         warnings.append(
             f"the network returned NaN or infinity for {tally.not_finite} changed images; they count as wrong."
         )
+    warnings += [sentence for attack in tally.condition.attacks for sentence in getattr(attack, "warnings", ())]
     return ConditionRecord(
         spec=tally.spec,
         kind=tally.condition.kind,  # type: ignore[arg-type]

@@ -45,6 +45,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
         "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
         "worst": f"{_PACKAGE}.attacks.portfolio:Worst",
+        "torchattacks": f"{_PACKAGE}.attacks.torchattacks:torchattacks",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",
@@ -118,6 +119,9 @@ def load(kind: str, name: str) -> Any:
         UnknownNameError: nothing is registered under the name.
         InputError: the file, the module or the member does not exist.
     """
+    library, _, member = name.partition(":")
+    if kind == "attack" and member and canonical_name(kind, library) == "torchattacks":
+        return load_reference(BUILTIN["attack"]["torchattacks"])(member)
     known = canonical_name(kind, name)
     if known is not None:
         return load_reference(names(kind)[known])
@@ -144,6 +148,8 @@ def _make_part(call: Call) -> Attack | Shift:
     if not kinds and not is_reference(call.name):
         raise UnknownNameError("attack or shift", call.name, [*names("attack"), *names("shift")])
     target = load(kinds[0] if kinds else "attack", call.name)
+    if canonical_name("attack", call.name) == "torchattacks":
+        raise InputError("torchattacks is a library: which attack of it?", "Write torchattacks:PGD.")
     # Looked at before it is called: os:system must not run.
     if not isinstance(target, type) or getattr(target, "kind", None) not in ("attack", "shift"):
         raise InputError(f"{call.name} is neither an attack nor a shift.", "Its class needs kind = 'attack'.")

@@ -22,7 +22,13 @@ from robustbench_lite.registry import canonical_name, describe, load, make, name
 from robustbench_lite.specs import Call
 from robustbench_lite.types import Attack, Condition
 
-PARTS = [(kind, name) for kind in ("attack", "shift") for name in sorted(registry.BUILTIN[kind])]
+# torchattacks is a library: its attacks have tests of their own
+PARTS = [
+    (kind, name)
+    for kind in ("attack", "shift")
+    for name in sorted(registry.BUILTIN[kind])
+    if name != "torchattacks"
+]
 KINDS = sorted(registry.BUILTIN)
 OWN = """
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robustbench_lite.classifiers.module import ImageModule
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.types import LogitsAndGradient
 
@@ -109,19 +110,40 @@ class Classifier:
         """
         with self.frozen(), torch.enable_grad():
             x = images.detach().requires_grad_()
-            logits = self._forward(x)
-            if not logits.requires_grad:
-                raise InputError(
-                    "the network has no gradient with respect to its images, which this attack needs.",
-                    "Remove what cuts it: rounding, argmax, torch.no_grad, numpy.",
-                )
+            logits = _with_graph(self._forward(x))
             with _memory_told():
                 (grad,) = torch.autograd.grad(loss(logits).sum(), x)
-        self._gradients += len(images)
+        return LogitsAndGradient(logits.detach(), self._counted(grad))
+
+    def module(self, *, watch_zeros: bool = True) -> nn.Module:
+        """The same as a module, images in [0, 1] → logits with a graph, for attacks that need one.
+
+        What it is used for is counted, and its gradients are watched, as those of ``gradient`` are. The mode and
+        the parameters of the network stay as they are.
+
+        Args:
+            watch_zeros: count gradients that are all zero; False for a loss that is flat by design.
+        """
+
+        def forward(images: Tensor) -> Tensor:
+            with self.frozen():
+                logits = self._forward(images)
+            return _with_graph(logits) if images.requires_grad and torch.is_grad_enabled() else logits
+
+        def seen(grad: Tensor) -> Tensor:
+            # Contiguous, for some attacks of others take a flat view of it.
+            return self._counted(grad, watch_zeros=watch_zeros).contiguous()
+
+        return ImageModule(self.network, forward, seen)
+
+    def _counted(self, grad: Tensor, *, watch_zeros: bool = True) -> Tensor:
+        """The gradient, 0 where it is not finite; it is counted, and so are the faulty ones."""
+        self._gradients += len(grad)
         # Counted on the device: asking the host at every step would slow an attack down.
         flat = grad.flatten(1)
-        self._faulty += torch.stack([(~flat.isfinite().all(1)).sum(), (flat == 0).all(1).sum()])
-        return LogitsAndGradient(logits.detach(), torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0))
+        zero = (flat == 0).all(1) & watch_zeros
+        self._faulty += torch.stack([(~flat.isfinite().all(1)).sum(), zero.sum()])
+        return torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0)
 
     def take_counts(self) -> Counts:
         """What was spent since the last call."""
@@ -192,6 +214,15 @@ class Classifier:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _with_graph(logits: Tensor) -> Tensor:
+    if not logits.requires_grad:
+        raise InputError(
+            "the network has no gradient with respect to its images, which this attack needs.",
+            "Remove what cuts it: rounding, argmax, torch.no_grad, numpy.",
+        )
+    return logits
 
 
 @contextmanager

@@ -317,3 +317,38 @@ def test_on_the_same_device_it_is_the_same():
     classifier = Classifier(network(), mean=[0.5], std=[0.5], spec="mine")
     assert classifier.to("cpu") is classifier
     assert repr(classifier) == "Classifier('mine', device='cpu')"
+
+
+def test_as_a_module_it_has_a_graph_and_counts():
+    """Gradients of others' code are the same, are counted, and reach no parameter."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Dropout(0.5)).train()
+    classifier = Classifier(network, mean=[0.2] * 3, std=[0.5] * 3)
+    module, x = classifier.module(), torch.rand(4, 3, 2, 2, requires_grad=True)
+    wanted = classifier.gradient(x, lambda logits: logits[:, 1])
+    classifier.take_counts()
+    logits = module(x)
+    assert torch.equal(logits, wanted.logits)
+    logits[:, 1].sum().backward()
+    assert torch.equal(x.grad, wanted.gradient)
+    with torch.no_grad():
+        module(x)
+    assert classifier.take_counts() == (8, 4, 0, 0)
+    assert network.training
+    assert all(p.grad is None and p.requires_grad for p in network.parameters())
+
+
+def test_a_module_watches_gradients_but_not_those_that_are_flat_by_design():
+    classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
+    for watch, zeros in ((True, 3), (False, 0)):
+        x = torch.rand(3, 1, 2, 2, requires_grad=True)
+        (classifier.module(watch_zeros=watch)(x) * 0).sum().backward()
+        assert classifier.take_counts().zero_gradients == zeros
+
+
+def test_a_module_without_gradient_says_so():
+    class Cut(nn.Module):
+        def forward(self, x):
+            return x.detach().flatten(1)
+
+    with pytest.raises(InputError, match="no gradient with respect to its images"):
+        Classifier(Cut()).module()(torch.rand(2, 1, 2, 2, requires_grad=True))
