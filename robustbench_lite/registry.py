@@ -46,6 +46,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
         "worst": f"{_PACKAGE}.attacks.portfolio:Worst",
         "torchattacks": f"{_PACKAGE}.attacks.torchattacks:torchattacks",
+        "square": f"{_PACKAGE}.attacks.square:Square",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",

@@ -44,6 +44,9 @@ SPECS = [
     "deepfool(steps=5, norm=linf, candidates=2)",
     "worst(fgsm, pgd(steps=3), fmn(steps=3, norm=linf), eps=0.1)",
     "worst(ddn(steps=5), fgsm(norm=l2), eps=0.4)",
+    "square(eps=0.1, queries=40, restarts=2)",
+    "square(eps=0.8, norm=l2, queries=40)",
+    "square(eps=0.1, queries=40, target=least-likely)",
 ]
 
 
@@ -112,8 +115,9 @@ def test_no_attack_costs_more_than_it_says(spec):
     classifier.take_counts()
     attack(classifier, x, y, streams_of(len(x)))
     counts, most = classifier.take_counts(), attack.max_cost()
-    assert 0 < counts.gradients <= most.gradients * len(x)
-    assert counts.forwards <= (most.forwards + 1) * len(x)
+    assert counts.gradients <= most.gradients * len(x)
+    assert (counts.gradients > 0) == (most.gradients > 0) == attack.needs_gradient
+    assert 0 < counts.forwards <= (most.forwards + 1) * len(x)
 
 
 @pytest.mark.parametrize("spec", [s for s in SPECS if "(eps=" in s])
