@@ -121,6 +121,8 @@ def run_evaluation(command: str, common: Common, conditions: Sequence[str], *, a
 
 def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
     """The comparison table with its warnings, or the JSON document."""
+    from robustbench_lite.metrics import summarise
+    from robustbench_lite.reports.budgets import detail_tables
     from robustbench_lite.reports.document import document
     from robustbench_lite.reports.table import comparison_table
 
@@ -129,6 +131,8 @@ def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
         return
     out = console.stdout()
     out.print(comparison_table(run, out.width))
+    for table in detail_tables(run, summarise(run)):
+        out.print(table)
     for warning in run.record.warnings:
         console.note(f"warning: {warning}")
     for condition in run.record.conditions:

@@ -19,8 +19,9 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
 from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
+from robustbench_lite.metrics import robustness_curve
 from robustbench_lite.registry import severity_of, spec
-from robustbench_lite.runs import COLUMNS, ConditionRecord, Example, ThreatModel
+from robustbench_lite.runs import COLUMNS, ConditionRecord, CurvePoint, Example, ThreatModel
 from robustbench_lite.specs import format_value
 from robustbench_lite.types import Attack, Condition, Shift
 
@@ -136,7 +137,7 @@ def evaluate(
     frames = [rows for tally in tallies for rows in tally.rows]
     return Evaluation(
         samples=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS)),
-        conditions=[_record(tally) for tally in tallies],
+        conditions=[_record(tally, dataset) for tally in tallies],
         status=status,
         skipped=skipped,
         warnings=warnings,
@@ -255,7 +256,7 @@ def severity(condition: Condition) -> float | None:
     return severity_of(condition.parts[0]) if len(condition.parts) == 1 else None
 
 
-def _record(tally: _Tally) -> ConditionRecord:
+def _record(tally: _Tally, dataset: Dataset) -> ConditionRecord:
     warnings = [checks.bad_gradients(tally.bad_gradients, tally.zero_gradients, tally.gradients)]
     if tally.not_finite:
         warnings.append(
@@ -266,17 +267,37 @@ def _record(tally: _Tally) -> ConditionRecord:
         spec=tally.spec,
         kind=tally.condition.kind,  # type: ignore[arg-type]
         severity=severity(tally.condition),
-        parameters=[
-            {"name": spec(part).partition("(")[0], **dataclasses.asdict(part)}  # type: ignore[call-overload]
-            for part in tally.condition.parts
-        ],
+        parameters=[_parameters(part) for part in tally.condition.parts],
         threat_model=[_threat_model(attack) for attack in tally.condition.attacks],
         n=sum(map(len, tally.rows)),
         forwards=tally.forwards,
         gradients=tally.gradients,
         seconds=round(tally.seconds, 3),
         warnings=[sentence for sentence in warnings if sentence],
+        curve=_curve(tally, dataset),
     )
+
+
+def _parameters(part: Attack | Shift) -> dict[str, Any]:
+    """The name and every argument, defaults included; the attacks of a portfolio as specs."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        return spec(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+
+    fields = dataclasses.fields(part)  # type: ignore[arg-type]
+    return {"name": spec(part).partition("(")[0], **{f.name: plain(getattr(part, f.name)) for f in fields}}
+
+
+def _curve(tally: _Tally, dataset: Dataset) -> list[CurvePoint]:
+    """Of an attack that looks for the smallest perturbation, and is alone."""
+    attacks = tally.condition.attacks
+    if tally.condition.kind != "attack" or not getattr(attacks[0], "minimal", False) or not tally.rows:
+        return []
+    norm = attacks[0].norm
+    rows = pd.concat(tally.rows)
+    return robustness_curve(rows, norm, dataset.eps.get(norm), grouped=dataset.groups is not None)
 
 
 def _threat_model(attack: Attack) -> ThreatModel:

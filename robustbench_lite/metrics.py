@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from robustbench_lite.runs import ConditionRecord, Run
+from robustbench_lite.runs import ConditionRecord, CurvePoint, Run
 
+_TOLERANCE = 1e-6  # as that of the evaluator's look at a budget
 _NORMS = ("l2", "linf", "l1", "l0")
 
 
@@ -72,6 +75,59 @@ def _student_quantile(confidence: float, freedom: int) -> float:
     return float(t.ppf(0.5 + confidence / 2, freedom))
 
 
+def robustness_curve(rows: pd.DataFrame, norm: str, usual: float | None, *, grouped: bool) -> list[CurvePoint]:
+    """Robust accuracy against eps, from one run of an attack that looks for the smallest perturbation.
+
+    At most 23 budgets: 0, where the accuracy is the clean one; the sizes below which 0, 5, … 100 % of the changes
+    that were found are; and the usual budget.
+
+    Args:
+        rows: of the attack alone.
+        norm: which size counts.
+        usual: the data's usual budget in this norm, or None.
+        grouped: whether the images have groups.
+    """
+    found = _lost_at(rows, norm)
+    found = found[np.isfinite(found) & (found > 0)]
+    quantiles = np.quantile(found, np.linspace(0, 1, 21), method="higher") if len(found) else np.array([])
+    grid = {0.0, *(_rounded_up(float(q)) for q in quantiles), *([] if usual is None else [usual])}
+    return robust_accuracy(rows, norm, sorted(grid), grouped=grouped)
+
+
+def robust_accuracy(rows: pd.DataFrame, norm: str, budgets: Sequence[float], *, grouped: bool) -> list[CurvePoint]:
+    """Accuracy under each budget. An image is robust if it is right, and nothing that small was found."""
+    lost_at = _lost_at(rows, norm)
+    groups = rows["group"].to_numpy() if grouped else None
+    points = []
+    for eps in budgets if len(rows) else ():
+        robust = lost_at > eps + _TOLERANCE * max(1.0, eps)
+        low, high = proportion_interval(robust, groups)
+        points.append(CurvePoint(eps=eps, accuracy=float(robust.mean()), low=low, high=high))
+    return points
+
+
+def _lost_at(rows: pd.DataFrame, norm: str) -> npt.NDArray[np.float64]:
+    """The budget that every image is lost at: none if nothing was found, -1 if it is wrong without a change."""
+    found = np.where(rows["attacked"] == 1, rows[norm], -1.0)
+    return np.where(rows["correct"] == 1, np.inf, found)
+
+
+def _rounded_up(value: float) -> float:
+    """To three digits, so that the curve's last point has everything that was found."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return float(f"{math.ceil(value / step - 1e-6) * step:.3g}")
+
+
+def kill_shares(rows: pd.DataFrame) -> dict[str, float]:
+    """Which attack of a portfolio fooled the network on which share of the attacked images, the largest first.
+
+    Empty without a portfolio, or if none did; an attack that fooled it on no image is not named.
+    """
+    attacked = rows[rows["attacked"] == 1]
+    counts = attacked["by"].value_counts()
+    return {str(name): int(count) / len(attacked) for name, count in counts.items()}
+
+
 def summarise(run: Run) -> list[dict[str, Any]]:
     """One entry per condition that has rows, in the order of the run: the numbers of the comparison table.
 
@@ -80,7 +136,7 @@ def summarise(run: Run) -> list[dict[str, Any]]:
     for a shift; None where there are none. ``median_l1`` and ``median_l0`` are for attacks in that norm.
     ``success_rate`` is the share of attacked images on which the attack reached its goal, and
     ``success_rate_8bit`` the share on which it still does when the image is rounded to 8 bits; ``fooled`` and
-    ``fooled_8bit`` count them.
+    ``fooled_8bit`` count them. ``kills`` is that of ``kill_shares``, ``curve`` the record's.
     """
     rows = dict(iter(run.samples.groupby("condition", sort=False)))
     return [_summary(run, record, rows) for record in run.record.conditions if record.spec in rows]
@@ -119,6 +175,8 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
         "gradients_per_sample": record.gradients / n,
         "seconds": record.seconds,
         "warnings": record.warnings,
+        "kills": kill_shares(rows),
+        "curve": [point.model_dump() for point in record.curve],
     }
 
 

@@ -273,6 +273,7 @@ def _record(
             skipped=[{"file": s.file, "reason": s.reason} for s in result.skipped],
             n_groups=None if dataset.groups is None else len(set(dataset.groups)),
             notes=list(dataset.notes),
+            eps=dict(dataset.eps),
         ),
         device=str(classifier.device),
         dtype="float32",

@@ -62,6 +62,15 @@ class ThreatModel(_Strict):
     target: str | None = None
 
 
+class CurvePoint(_Strict):
+    """Robust accuracy at one budget, with its 95 % interval."""
+
+    eps: float
+    accuracy: float
+    low: float
+    high: float
+
+
 class ConditionRecord(_Strict):
     """One condition of a run: what it was, and what it cost."""
 
@@ -75,6 +84,7 @@ class ConditionRecord(_Strict):
     gradients: int
     seconds: float
     warnings: list[str]
+    curve: list[CurvePoint] = []  # of an attack that looks for the smallest perturbation
 
 
 class ModelRecord(_Strict):
@@ -104,6 +114,7 @@ class DataRecord(_Strict):
     skipped: list[dict[str, str]]  # file, reason
     n_groups: int | None
     notes: list[str] = []
+    eps: dict[str, float] = {}  # the usual budgets, by norm
 
 
 class Example(_Strict):

@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"registry", "classifiers", "data", "attacks"},
     "outliers": {"registry", "classifiers", "data", "generative"},
     "applying": {"registry", "attacks", "shifts"},
-    "evaluation": {"registry", "attacks", "checks", "classifiers", "data", "runs", "examples", "applying"},
+    "evaluation": {
+        *("registry", "attacks", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying"),
+    },
     "runner": {"registry", "classifiers", "data", "checks", "runs", "evaluation", "applying"},
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it

@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.metrics import summarise
-from robustbench_lite.reports import severity, words
+from robustbench_lite.reports import budgets, severity, words
 from robustbench_lite.reports.pictures import gallery
-from robustbench_lite.runs import Run, RunRecord
+from robustbench_lite.runs import ConditionRecord, Run, RunRecord
 from robustbench_lite.specs import format_value
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -32,15 +32,15 @@ def html_report(run: Run) -> str:
     page's own policy allows no script, no request, and no style but its own.
     """
     record = run.record
-    results = summarise(run)
     conditions = {c.spec: c for c in record.conditions}
+    results = [{**r, **_threat(conditions[r["condition"]])} for r in summarise(run)]
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     page = (
         _environment()
         .get_template("report.html.j2")
         .render(
             record=record,
-            results=[{**r, "threat": words.threat(conditions[r["condition"]])} for r in results],
+            results=results,
             sizes=_SIZES,
             shows={column: any(r[column] for r in results) for column in _OPTIONAL},
             verdict=words.verdict(run, results),
@@ -48,8 +48,9 @@ def html_report(run: Run) -> str:
             warnings=words.warnings(run),
             untested=words.untested(run),
             attacked=any(c.threat_model for c in record.conditions),
-            curves=severity.curves(results),
+            curves={"severity": severity.curves(results), "eps": budgets.curves(results)},
             drawing=severity,
+            kills=budgets.kills(run, results),
             gallery=gallery(run),
             evidence=_evidence(record),
             skipped=record.data.skipped[:_SKIPPED_SHOWN],
@@ -58,6 +59,11 @@ def html_report(run: Run) -> str:
         )
     )
     return page + "\n"
+
+
+def _threat(condition: ConditionRecord) -> dict[str, Any]:
+    norm = condition.threat_model[-1].norm if condition.threat_model else None
+    return {"threat": words.threat(condition), "norm": norm}
 
 
 _SIZES = ("l2", "linf", "l1", "l0")

@@ -23,12 +23,13 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One shift over its severities, severity 0 being the clean images."""
+    """One condition over its severities or budgets, 0 being the clean images."""
 
     name: str
     points: list[Point]
     ticks: list[tuple[float, str]]  # x and label
     summary: str
+    axis: str = "severity"
 
     @property
     def line(self) -> str:

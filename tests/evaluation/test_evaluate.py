@@ -141,6 +141,25 @@ def test_a_chain_starts_its_attack_at_the_shifted_image():
     assert (chain["l2"][still] == night["l2"][still]).all()
 
 
+def test_an_attack_for_the_smallest_change_has_a_curve_if_it_is_alone():
+    classifier = network()
+    data = labelled_by(classifier, dataset())
+    result = evaluate(classifier, data, ["ddn(steps=20)", "pgd(eps=0.1)", "night(severity=1) + ddn(steps=20)"])
+    clean, ddn, pgd, chain = result.conditions
+    assert clean.curve == pgd.curve == chain.curve == []
+    accuracy = {c: rows["correct"].mean() for c, rows in result.samples.groupby("condition")}
+    assert ddn.curve[0].accuracy == accuracy["clean"]
+    assert ddn.curve[-1].accuracy == accuracy["ddn(steps=20)"]
+    assert 0.5 in [p.eps for p in ddn.curve]  # the data's usual budget
+
+
+def test_the_attacks_of_a_portfolio_are_recorded_as_specs():
+    result = evaluate(network(), dataset(), ["worst(fgsm, pgd(steps=2), eps=0.1)"])
+    assert result.conditions[1].parameters == [
+        {"name": "worst", "attacks": ["fgsm", "pgd(steps=2)"], "eps": 0.1},
+    ]
+
+
 def test_what_a_condition_costs_is_counted():
     classifier = network()
     data = labelled_by(classifier, dataset())

@@ -64,10 +64,10 @@ def rows(made):
                     "attacked": bool(threats),
                     "succeeded": bool(threats) & ~right,
                     "fools_8bit": bool(threats) & ~right & (np.arange(made.n) % 4 > 0),
-                    "by": None,
+                    "by": np.where(right | (not threats) | ("worst" not in spec), None, "fgsm"),
                     "confidence": 0.9,
                     "margin": np.where(right, 2.0, -2.0),
-                    "l2": 0.0 if kind == "clean" else 0.5,
+                    "l2": 0.0 if kind == "clean" else np.linspace(0.1, 1, made.n),
                     "linf": 0.0 if kind == "clean" else 0.1,
                     "l1": 0.0 if kind == "clean" else 3.0,
                     "l0": 0 if kind == "clean" else 50,
@@ -89,6 +89,11 @@ def record(made):
             "forwards": made.n * (gradients + 1),
             "gradients": made.n * gradients,
             "seconds": 1.25,
+            "curve": [
+                {"eps": eps, "accuracy": 0.97 - 0.95 * eps, "low": 0.9 - 0.9 * eps, "high": 1 - 0.9 * eps}
+                for eps in (0, 0.25, 0.5, 1)
+                if spec.startswith("cw(")
+            ],
             "warnings": ["gradients are zero on 12 of 100 images"] if kind == "chain" else [],
         }
         for spec, kind, severity, threats, _, gradients in made.conditions
@@ -114,6 +119,7 @@ def record(made):
         "n_skipped": 0,
         "skipped": [],
         "n_groups": None,
+        "eps": {"linf": 0.1, "l2": 0.5},
         **made.data,
     }
     whole = {

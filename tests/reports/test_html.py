@@ -19,6 +19,7 @@ def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
         "Warnings",
         "Comparison",
         "Accuracy against severity",
+        "Accuracy against eps",
         "Examples",
         "Evidence",
         "Sign-off",
@@ -42,6 +43,23 @@ def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
     ):
         assert " ".join(expected.split()) in page.words
     assert "/usr/bin" not in page.words
+
+
+def test_accuracy_against_eps_is_drawn(make_run):
+    source = html_report(make_run(conditions=CONDITIONS[:3]))
+    (drawing,) = drawings(source)
+    points = [(float(c.get("cx")), float(c.get("cy"))) for c in drawing.iter("circle")]
+    assert [x for x, _ in points] == [44, 105, 166, 288]  # 0, a quarter, a half and the whole of the width
+    assert [y for _, y in points] == sorted(y for _, y in points)
+    assert "eps 0.25 73.2 % (67.5 % to 77.5 %)" in Page(source).words.replace("\N{NO-BREAK SPACE}", " ")
+    assert "eps (l2)" in Page(source).words
+
+
+def test_the_shares_of_a_portfolio(make_run):
+    worst = ("worst(fgsm, pgd, eps=0.1)", "attack", None, [{"norm": "linf", "eps": 0.1}], 0.31, 40)
+    page = Page(html_report(make_run(conditions=[CONDITIONS[0], worst])))
+    assert "Which attack fooled the network" in page.text("h2")
+    assert "fgsm 69 69.0 %" in page.words
 
 
 def test_8_bits(make_run):
@@ -101,7 +119,7 @@ def test_skipped_images_are_named_up_to_twenty_and_groups_are_mentioned(make_run
 
 def test_severities_of_one_shift_are_one_curve_that_starts_at_the_clean_images(make_run):
     source = html_report(make_run())
-    (curve,) = drawings(source)  # blur has one severity only
+    curve, _ = drawings(source)  # blur has one severity only; the other is against eps
     assert curve.find("title").text == "Accuracy against severity of night"
     assert curve.find("desc").text.startswith(
         "Accuracy: as they are 97.0\xa0% (91.5\xa0% to 99.0\xa0%); severity 1 "

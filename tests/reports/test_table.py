@@ -6,6 +6,8 @@ import pytest
 from made_runs import CONDITIONS
 from rich.console import Console
 
+from robustbench_lite.metrics import summarise
+from robustbench_lite.reports.budgets import detail_tables
 from robustbench_lite.reports.table import comparison_table
 from robustbench_lite.reports.words import untested
 
@@ -29,6 +31,21 @@ def test_every_condition_and_its_accuracy_can_be_read(make_run, width):
         assert needed in shown
     assert ("median linf" in shown) == (width == 140)
     assert ("wider terminal" in " ".join(shown.split())) == (width < 140)
+
+
+def test_accuracy_against_eps_and_shares_have_tables_of_their_own(make_run):
+    worst = ("worst(fgsm, pgd, eps=0.1)", "attack", None, [{"norm": "linf", "eps": 0.1}], 0.31, 40)
+    run = make_run(conditions=[*CONDITIONS[:3], worst])
+    console = Console(width=100, file=io.StringIO())
+    for table in detail_tables(run, summarise(run)):
+        console.print(table)
+    shown = " ".join(console.file.getvalue().split())
+    assert "Accuracy against eps (l2)" in shown
+    # 98 of 100 are found, at 0.1 to 1: at the usual budget of 0.5 those above it are left
+    sizes = run.samples[run.samples["condition"] == "cw(norm=l2)"].query("correct == 0")["l2"]
+    assert f"{(sizes > 0.5).sum() + 2}.0 %" in shown
+    assert "│ fgsm │ 69 │ 69.0 % │" in shown
+    assert detail_tables(run, summarise(run)[:2])[1:] == []
 
 
 def test_what_is_left_with_8_bits_is_shown(make_run):
