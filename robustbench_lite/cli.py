@@ -50,6 +50,9 @@ def _root(
 _As8Bit = Annotated[
     bool, typer.Option("--as-8bit", help="Round adversarial images to 8 bits, within the budget, and score those.")
 ]
+_NoChecks = Annotated[
+    bool, typer.Option("--no-checks", help="Leave out the trust checks that attack some images again.")
+]
 
 
 @app.command()
@@ -72,6 +75,7 @@ def attack(
         typer.Option(help="To reach: a class index, least-likely, or (0.5, 0.5, 0), a share each."),
     ] = None,
     as_8bit: _As8Bit = False,
+    no_checks: _NoChecks = False,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 
@@ -98,7 +102,7 @@ def attack(
     given = {k: parse_value(v) if isinstance(v, str) else v for k, v in flags.items() if v is not None}
     extra = ", ".join(f"{key}={format_value(value)}" for key, value in given.items())
     specs = [with_arguments("attack", name, extra) for name in method or ["pgd"]]
-    run_evaluation("attack", common, specs, as_8bit=as_8bit)
+    run_evaluation("attack", common, specs, as_8bit=as_8bit, probes=not no_checks)
 
 
 @app.command()
@@ -146,6 +150,7 @@ def evaluate(
     common: Common,
     on: Annotated[list[str], typer.Option("--on", help="A condition: attack, shift or chain; may be repeated.")],
     as_8bit: _As8Bit = False,
+    no_checks: _NoChecks = False,
 ) -> None:
     """Accuracy under any list of conditions, written as specs.
 
@@ -157,7 +162,7 @@ def evaluate(
     """
     from robustbench_lite.cli_evaluate import run_evaluation
 
-    run_evaluation("eval", common, on, as_8bit=as_8bit)
+    run_evaluation("eval", common, on, as_8bit=as_8bit, probes=not no_checks)
 
 
 @app.command()

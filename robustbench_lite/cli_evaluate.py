@@ -89,7 +89,9 @@ def _levels(text: str) -> list[float]:
         raise InputError(f"--severity {text} is no list of levels.", "Write it like 1-5, 3 or 0.5,1,2.") from None
 
 
-def run_evaluation(command: str, common: Common, conditions: Sequence[str], *, as_8bit: bool = False) -> None:
+def run_evaluation(
+    command: str, common: Common, conditions: Sequence[str], *, as_8bit: bool = False, probes: bool = True
+) -> None:
     """Prepare, run and print."""
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
@@ -109,7 +111,12 @@ def run_evaluation(command: str, common: Common, conditions: Sequence[str], *, a
         return
     with console.progress_bar(quiet=common.quiet) as update:
         run = runner.run(
-            prepared, command=command, out=common.out, as_8bit=as_8bit, on_progress=lambda p: update(*p)
+            prepared,
+            command=command,
+            out=common.out,
+            as_8bit=as_8bit,
+            probes=probes,
+            on_progress=lambda p: update(*p),
         )
     print_run(run, as_json=common.json, quiet=common.quiet)
     if prepared.inputs.demo and not common.quiet:
@@ -122,6 +129,7 @@ def run_evaluation(command: str, common: Common, conditions: Sequence[str], *, a
 def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
     """The comparison table with its warnings, or the JSON document."""
     from robustbench_lite.metrics import summarise
+    from robustbench_lite.reports import trust
     from robustbench_lite.reports.budgets import detail_tables
     from robustbench_lite.reports.document import document
     from robustbench_lite.reports.table import comparison_table
@@ -138,9 +146,13 @@ def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
     for condition in run.record.conditions:
         for warning in condition.warnings:
             console.note(f"warning: {condition.spec}: {warning}")
+    for sentence, check in trust.triggered(run):
+        console.note(f"warning: {sentence} {check.advice} Run: {check.command}")
     if run.record.data.n_skipped:
         first = run.record.data.skipped[0]["file"]
         console.note(f"warning: {run.record.data.n_skipped} images could not be read (first: {first}).")
+    if told := trust.summary(run):
+        sys.stdout.write(f"checks: {told}\n")
     sys.stdout.write(f"run: {run.path}\n")
     if not quiet:
         console.note(f"As a page: rb report {run.path}")

@@ -12,16 +12,18 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from robustbench_lite import checks, norms
+from robustbench_lite import norms
 from robustbench_lite.applying import Outcome, apply, plan
 from robustbench_lite.attacks.losses import margin, reached
-from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.checks import Check
+from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
 from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.metrics import robustness_curve
+from robustbench_lite.probes import Prober
 from robustbench_lite.registry import severity_of, spec
-from robustbench_lite.runs import COLUMNS, ConditionRecord, CurvePoint, Example, ThreatModel
+from robustbench_lite.runs import COLUMNS, CheckRecord, ConditionRecord, CurvePoint, Example, ThreatModel
 from robustbench_lite.specs import format_value
 from robustbench_lite.types import Attack, Condition, Shift
 
@@ -43,6 +45,7 @@ class Evaluation:
     status: Literal["done", "interrupted", "failed"]
     skipped: list[Skipped]
     warnings: list[str]
+    checks: list[CheckRecord]
     examples: list[Example]
     images: dict[str, bytes] = field(repr=False)
     seconds: float
@@ -62,6 +65,8 @@ class _Tally:
     zero_gradients: int = 0
     not_finite: int = 0
     seconds: float = 0.0
+    checks: list[Check] = field(default_factory=list)
+    check_passes: int = 0
 
 
 def evaluate(
@@ -72,6 +77,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 128,
     as_8bit: bool = False,
+    probes: bool = True,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Evaluation:
     """Classify every image as it is and under every condition.
@@ -86,6 +92,7 @@ def evaluate(
         seed: of all random streams.
         batch_size: images at a time.
         as_8bit: round adversarial images to 8 bits, within the budget; what is rounded is the result.
+        probes: look at a few images again, to tell whether the numbers under attack may be trusted.
         on_progress: called before and after every batch under every condition.
 
     Returns:
@@ -104,8 +111,8 @@ def evaluate(
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
     tallies = [_Tally(c, spec(c)) for c in plan(conditions, dataset.eps)]
-    keeper = ExampleKeeper()
-    skipped, warnings = list(dataset.skipped), list[str]()
+    keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
+    skipped, network = list(dataset.skipped), list[Check]()
     status: Literal["done", "interrupted", "failed"] = "done"
     failure: Exception | None = None
     start, done = time.perf_counter(), 0
@@ -118,12 +125,15 @@ def evaluate(
                     images, labels = batch.images.to(classifier.device), batch.labels.to(classifier.device)
                     logits = _clean_logits(classifier, images, batch, dataset)
                     if not tallies[0].rows:
-                        warnings += _network_warnings(classifier, images, logits)
+                        network += prober.first_look(images, logits)
                     for tally in tallies:
                         on_progress(Progress(done, total, tally.spec))
                         _run(tally, classifier, images, labels, logits, batch, seed, keeper, as_8bit)
                         done += len(labels)
                         on_progress(Progress(done, total, tally.spec))
+            for tally in tallies if probes and tallies[0].rows else []:
+                on_progress(Progress(done, total, f"checks of {tally.spec}"))
+                _check(tally, tallies[0], prober)
     except KeyboardInterrupt:
         status = "interrupted"
     except Exception as error:
@@ -133,14 +143,18 @@ def evaluate(
     if not tallies[0].rows and status == "done":
         raise InputError(f"none of the {len(skipped)} images of {dataset.spec} can be read.", "Check the files.")
     if tallies[0].rows:
-        warnings += _majority_warning(tallies[0], dataset)
+        network.append(prober.majority(pd.concat(tallies[0].rows)))
+    unprobed = "left out with --no-checks." if status == "done" else "the run was not finished."
+    for tally in (tally for tally in tallies if tally.rows and not tally.checks):
+        _check(tally, tallies[0], prober, unprobed)
     frames = [rows for tally in tallies for rows in tally.rows]
     return Evaluation(
         samples=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS)),
         conditions=[_record(tally, dataset) for tally in tallies],
         status=status,
         skipped=skipped,
-        warnings=warnings,
+        warnings=[],
+        checks=[CheckRecord(**check._asdict()) for check in network],
         examples=keeper.examples(),
         images=keeper.images(),
         seconds=time.perf_counter() - start,
@@ -165,17 +179,14 @@ def _clean_logits(classifier: Classifier, images: Tensor, batch: Batch, dataset:
     return logits
 
 
-def _network_warnings(classifier: Classifier, images: Tensor, logits: Tensor) -> list[str]:
-    found = [checks.probability_outputs(logits), checks.random_outputs(classifier, images[:16])]
-    classifier.take_counts()  # the look at the network is nobody's cost
-    return [sentence for sentence in found if sentence]
-
-
-def _majority_warning(clean: _Tally, dataset: Dataset) -> list[str]:
-    rows = pd.concat(clean.rows)
-    counts = rows["label"].value_counts().reindex(range(len(dataset.class_names)), fill_value=0)
-    sentence = checks.no_better_than_majority(int(rows["correct"].sum()), counts.tolist(), dataset.class_names)
-    return [sentence] if sentence else []
+def _check(tally: _Tally, clean: _Tally, prober: Prober, unprobed: str = "") -> None:
+    """May the accuracy under this attack be trusted?"""
+    if tally.condition.attacks:
+        spent = Counts(tally.forwards, tally.gradients, tally.bad_gradients, tally.zero_gradients)
+        rows, before = pd.concat(tally.rows), pd.concat(clean.rows)
+        tally.checks = prober.checks(tally.condition, rows, before, spent, unprobed)
+        counts = prober.classifier.take_counts()
+        tally.check_passes = counts.forwards + counts.gradients
 
 
 def _run(
@@ -257,7 +268,7 @@ def severity(condition: Condition) -> float | None:
 
 
 def _record(tally: _Tally, dataset: Dataset) -> ConditionRecord:
-    warnings = [checks.bad_gradients(tally.bad_gradients, tally.zero_gradients, tally.gradients)]
+    warnings = []
     if tally.not_finite:
         warnings.append(
             f"the network returned NaN or infinity for {tally.not_finite} changed images; they count as wrong."
@@ -273,8 +284,10 @@ def _record(tally: _Tally, dataset: Dataset) -> ConditionRecord:
         forwards=tally.forwards,
         gradients=tally.gradients,
         seconds=round(tally.seconds, 3),
-        warnings=[sentence for sentence in warnings if sentence],
+        warnings=warnings,
         curve=_curve(tally, dataset),
+        checks=[CheckRecord(**check._asdict()) for check in tally.checks],
+        check_passes=tally.check_passes,
     )
 
 

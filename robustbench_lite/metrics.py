@@ -177,6 +177,7 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
         "warnings": record.warnings,
         "kills": kill_shares(rows),
         "curve": [point.model_dump() for point in record.curve],
+        "checks": [check.model_dump() for check in record.checks],
     }
 
 

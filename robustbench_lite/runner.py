@@ -17,6 +17,7 @@ from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Evaluation, Progress, evaluate
+from robustbench_lite.followup import with_commands
 from robustbench_lite.specs import parse_number
 from robustbench_lite.types import Condition
 
@@ -181,6 +182,7 @@ def run(
     out: Path | None = None,
     argv: Sequence[str] = (),
     as_8bit: bool = False,
+    probes: bool = True,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> runs.Run:
     """Evaluate and write the run folder, whatever became of the evaluation.
@@ -210,6 +212,7 @@ def run(
             seed=inputs.seed,
             batch_size=inputs.batch_size,
             as_8bit=as_8bit,
+            probes=probes,
             on_progress=on_progress,
         )
         if result.status == "done" and len(result.skipped) > inputs.max_damaged * n_asked(prepared.dataset):
@@ -278,8 +281,11 @@ def _record(
         device=str(classifier.device),
         dtype="float32",
         seconds=round(result.seconds, 3),
-        conditions=result.conditions,
+        conditions=[
+            c.model_copy(update={"checks": with_commands(c.checks, prepared.inputs)}) for c in result.conditions
+        ],
         warnings=result.warnings,
+        checks=with_commands(result.checks, prepared.inputs),
         examples=result.examples,
     )
 

@@ -71,6 +71,17 @@ class CurvePoint(_Strict):
     high: float
 
 
+class CheckRecord(_Strict):
+    """One trust check: what was seen, and what to do about it."""
+
+    name: str
+    status: Literal["passed", "triggered", "not run"]
+    seen: str
+    advice: str = ""
+    next: str = ""  # a condition's spec, or doctor
+    command: str = ""  # that as a whole line, for the run's own network and images
+
+
 class ConditionRecord(_Strict):
     """One condition of a run: what it was, and what it cost."""
 
@@ -85,6 +96,8 @@ class ConditionRecord(_Strict):
     seconds: float
     warnings: list[str]
     curve: list[CurvePoint] = []  # of an attack that looks for the smallest perturbation
+    checks: list[CheckRecord] = []
+    check_passes: int = 0  # forward passes and gradients that the checks took beside that
 
 
 class ModelRecord(_Strict):
@@ -154,6 +167,7 @@ class RunRecord(_Strict):
     seconds: float
     conditions: list[ConditionRecord]
     warnings: list[str]
+    checks: list[CheckRecord] = []  # of the network
     examples: list[Example]
 
 

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: set() for name in BASE},
     "references": set(),
     "registry": {"references"},
-    "attacks": {"registry"},
+    "attacks": {"registry", "checks"},
     "shifts": set(),
     "checks": set(),
     "generative": {"registry"},
@@ -36,10 +36,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"registry", "classifiers", "data", "attacks"},
     "outliers": {"registry", "classifiers", "data", "generative"},
     "applying": {"registry", "attacks", "shifts"},
+    "followup": {"registry", "runs"},
+    "probes": {"registry", "attacks", "checks", "classifiers", "data", "followup"},
     "evaluation": {
         *("registry", "attacks", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying"),
+        "probes",
     },
-    "runner": {"registry", "classifiers", "data", "checks", "runs", "evaluation", "applying"},
+    "runner": {"registry", "classifiers", "data", "runs", "evaluation", "applying", "followup"},
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
 WITHOUT_TORCH = ("errors", "rng", "specs", "types", "references", "registry", "runs", "metrics", "reports")

@@ -16,5 +16,6 @@ def document(run: Run) -> dict[str, Any]:
         "model": run.record.model.spec,
         "data": run.record.data.spec,
         "warnings": run.record.warnings,
+        "checks": [check.model_dump() for check in run.record.checks],
         "results": summarise(run),
     }

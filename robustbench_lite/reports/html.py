@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.metrics import summarise
-from robustbench_lite.reports import budgets, severity, words
+from robustbench_lite.reports import budgets, severity, trust, words
 from robustbench_lite.reports.pictures import gallery
 from robustbench_lite.runs import ConditionRecord, Run, RunRecord
 from robustbench_lite.specs import format_value
@@ -48,6 +48,8 @@ def html_report(run: Run) -> str:
             warnings=words.warnings(run),
             untested=words.untested(run),
             attacked=any(c.threat_model for c in record.conditions),
+            checked=trust.sections(run),
+            checks_summary=trust.summary(run),
             curves={"severity": severity.curves(results), "eps": budgets.curves(results)},
             drawing=severity,
             kills=budgets.kills(run, results),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from robustbench_lite.reports.trust import triggered
 from robustbench_lite.runs import ConditionRecord, Run, RunRecord
 from robustbench_lite.specs import format_value
 
@@ -128,6 +129,7 @@ def warnings(run: Run) -> list[str]:
     record, data = run.record, run.record.data
     found = [*record.warnings, *record.model.notes]
     found += [f"{c.spec}: {w}" for c in record.conditions for w in c.warnings]
+    found += [sentence for sentence, _ in triggered(run)]
     if data.n_skipped:
         found.append(f"{data.n_skipped} of {data.n_asked} images could not be used; see the evidence below.")
     return list(dict.fromkeys(found))

@@ -46,6 +46,7 @@ def test_attack_in_an_empty_folder(rb, tmp_path):
     assert record.argv == ["rb", "attack", "--method", "pgd"]
     assert record.conditions[1].threat_model[0].eps == 0.1
     assert "upper bound" in " ".join(done.out.split())
+    assert "checks: 10 of 10 passed\n" in done.out
     assert f"rb report {printed}" in done.err
     assert "warning" not in done.err
 
@@ -158,7 +159,7 @@ def test_doctor_finds_the_demo_well(rb):
     done = rb("doctor")
     assert done.code == 0
     assert "BAD" not in done.out
-    assert "ok  logits: yes, no softmax at the end" in done.out
+    assert "ok  logits: the outputs are no probabilities" in done.out
 
 
 def test_doctor_as_json_tells_what_is_bad(rb, files):
@@ -307,9 +308,10 @@ def test_softmax_outputs_are_told_and_recorded(rb, files):
     assert done.code == 0
     assert "warning: the network returns probabilities (a softmax at the end), not logits" in done.err
     (printed,) = re.findall(r"^run: (.+)$", done.out, re.MULTILINE)
-    (warning,) = read_run(printed).record.warnings
-    assert "softmax" in warning
-    assert json.loads(rb("show", printed, "--json").out)["warnings"] == [warning]
+    (check,) = (c for c in read_run(printed).record.checks if c.status == "triggered")
+    assert check.command == "rb doctor --model nets.py:Softmax --data folder:parts --split all"
+    assert f"Run: {check.command}\n" in done.err
+    assert check.model_dump() in json.loads(rb("show", printed, "--json").out)["checks"]
 
 
 def test_a_network_and_an_attack_of_ones_own(rb, files):

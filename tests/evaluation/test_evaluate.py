@@ -344,7 +344,7 @@ class Wrapped(nn.Module):
 def test_a_network_that_spoils_the_numbers_is_warned_of(change, sentence):
     with torch.random.fork_rng():
         result = evaluate(Classifier(Wrapped(change)), dataset(), [])
-    assert any(sentence in warning for warning in result.warnings)
+    assert any(sentence in check.seen for check in result.checks if check.status == "triggered")
 
 
 def test_a_sound_network_is_not_warned_of():
@@ -353,7 +353,8 @@ def test_a_sound_network_is_not_warned_of():
     data = dataset(labels=classifier(images).argmax(1).numpy())
     result = evaluate(classifier, data, ["pgd"])
     assert result.warnings == []
-    assert result.conditions[1].warnings == []
+    assert {check.status for check in result.checks} == {"passed"}
+    assert "triggered" not in {check.status for check in result.conditions[1].checks}
 
 
 def test_blind_attacks_are_warned_of():
@@ -364,14 +365,16 @@ def test_blind_attacks_are_warned_of():
         ),
         ["fgsm(eps=0.1)"],
     )
-    assert any("exactly zero" in warning for warning in result.conditions[1].warnings)
+    assert any("exactly zero" in check.seen for check in result.conditions[1].checks)
 
 
 def test_no_better_than_the_majority_is_warned_of():
     result = evaluate(network(), dataset(labels=np.zeros(40, dtype=np.int64) + np.eye(40, dtype=np.int64)[0]), [])
     right = int(result.samples["correct"].sum())
     assert right <= 39
-    assert any("not clearly above always saying 'a'" in warning for warning in result.warnings)
+    (majority,) = (check for check in result.checks if check.name == "majority")
+    assert majority.status == "triggered"
+    assert "always saying 'a': 97.5%" in majority.seen
 
 
 def test_nan_on_a_changed_image_is_wrong_and_said():

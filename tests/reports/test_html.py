@@ -8,6 +8,7 @@ from PIL import Image
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.reports.html import html_report, write_report
+from robustbench_lite.runs import CheckRecord
 
 
 def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
@@ -60,6 +61,27 @@ def test_the_shares_of_a_portfolio(make_run):
     page = Page(html_report(make_run(conditions=[CONDITIONS[0], worst])))
     assert "Which attack fooled the network" in page.text("h2")
     assert "fgsm 69 69.0 %" in page.words
+
+
+def test_checks_are_shown_with_the_command_to_run_next(make_run):
+    run = make_run()
+    seen = CheckRecord(name="noise", status="not run", seen="the attack aims at one class.")
+    bad = CheckRecord(
+        name="gradients", status="triggered", seen="<b>all</b> were 0.", advice="Look.", command="rb attack -a 'x'"
+    )
+    run.record.checks.append(CheckRecord(name="logits", status="passed", seen="no probabilities."))
+    run.record.conditions[1].checks += [seen, bad]
+    page = Page(html_report(run))
+    assert "May these numbers be trusted?" in page.text("h2")
+    assert not page.all("b")
+    for expected in (
+        "1 of 3 passed, 1 triggered, 1 not run",
+        "pgd(eps=0.1): <b>all</b> were 0.",  # among the warnings
+        "rb attack -a 'x'",
+        "the attack aims at one class.",
+        "no probabilities.",
+    ):
+        assert expected in page.words
 
 
 def test_8_bits(make_run):

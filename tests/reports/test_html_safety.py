@@ -90,7 +90,7 @@ def test_a_hostile_spec_stays_text_and_draws_no_curve(make_run):
 
 
 def test_reports_do_not_import_torch():
-    modules = ("html", "table", "document", "pictures", "severity", "words")
+    modules = ("html", "table", "document", "pictures", "severity", "trust", "words")
     code = "import sys\n" + "".join(f"import robustbench_lite.reports.{m}\n" for m in modules)
     subprocess.run([sys.executable, "-c", f"{code}assert 'torch' not in sys.modules"], check=True, timeout=120)
 
