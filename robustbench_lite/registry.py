@@ -47,6 +47,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "worst": f"{_PACKAGE}.attacks.portfolio:Worst",
         "torchattacks": f"{_PACKAGE}.attacks.torchattacks:torchattacks",
         "square": f"{_PACKAGE}.attacks.square:Square",
+        "evolution": f"{_PACKAGE}.attacks.evolution:Evolution",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",
@@ -256,6 +257,7 @@ class Description(NamedTuple):
     name: str
     summary: str
     parameters: Mapping[str, str]  # name -> default, as text; without a default: "required"
+    scores_only: bool = False  # an attack that needs no gradient
 
 
 def describe(kind: str) -> list[Description]:
@@ -297,6 +299,7 @@ def _describe(name: str, where: str) -> Description:
     if node is None:
         return Description(name, f"not importable: {where}", {})
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
+    free = any(re.fullmatch(r"needs_gradient\b.* = False", ast.unparse(n)) for n in node.body)
     if isinstance(node, ast.ClassDef):
         fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
         parameters = {
@@ -309,4 +312,4 @@ def _describe(name: str, where: str) -> Description:
         defaults: list[ast.expr | None] = [None] * (len(positional) - len(node.args.defaults))
         pairs = zip(positional, [*defaults, *node.args.defaults], strict=True)
         parameters = {a.arg: ast.unparse(d) if d else "required" for a, d in pairs}
-    return Description(name, summary, parameters)
+    return Description(name, summary, parameters, free)

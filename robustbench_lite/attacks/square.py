@@ -18,12 +18,12 @@ from robustbench_lite.types import Attack, Cost, Model
 
 # The share of the image that a square covers is halved after so many of 10,000 queries (the paper, section 4.1).
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-_BLOCK = (
-    128  # queries whose random numbers are drawn at once: seeding a generator costs as much as a small forward
-)
-# Gains below the rounding of the logits, as a share of the largest: whether pixels without any effect are changed
-# would depend on how many images are computed together.
-_ROUNDING = 1e-6
+# Queries whose random numbers are drawn at once: seeding a generator costs as much as a small forward pass.
+_BLOCK = 128
+
+ROUNDING = 1e-6
+"""A gain below this share of the largest logit is none: whether pixels without any effect are changed would
+otherwise depend on how many images are computed together."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +101,17 @@ class Square(Attack):
         for query in range(queries):
             if query == 0:
                 numbers = x.new_empty(len(x), 0)
-                trial = self._start(x, streams, eps, restart)
+                trial = first_trial(x, streams, eps, self.norm, restart)
             else:
                 turn = (query - 1) % _BLOCK
                 if turn == 0:
                     shape = (_BLOCK, 5 + x.shape[1])
                     numbers = streams[place].uniform(shape, restart, query, like=x)
-                trial = self._change(x, z, numbers[:, turn], eps, self._side(query - 1, queries, x.shape[2:]))
+                side = side_of_square(self.norm, self.p_init, (query - 1) / queries, x.shape[2:])
+                trial = next_trial(x, z, numbers[:, turn], eps, self.norm, side)
             logits = model(trial)
             loss = loss_function(name, goal, targeted=targeted)(logits)
-            better = loss > best + _ROUNDING * logits.abs().amax(1)
+            better = loss > best + ROUNDING * logits.abs().amax(1)
             z = torch.where(norms.per_sample(better, x), trial, z)
             best = torch.where(better, loss, best)
             hit = reached(logits, goal, targeted=targeted)
@@ -123,42 +124,52 @@ class Square(Attack):
         result[place] = z
         return result, done
 
-    def _side(self, query: int, queries: int, size: torch.Size) -> int:
-        """Side of the square in pixels."""
-        scaled = int(query / queries * 10_000)
-        share = self.p_init / 2 ** sum(scaled > halving for halving in _HALVINGS)
-        side = round(math.sqrt(share * size.numel()))
-        if self.norm == "l2":
-            side = max(side, 3) | 1  # odd: the bump has a middle
-        return int(min(max(side, 1), *size))
 
-    def _start(self, x: Tensor, streams: Streams, eps: float, restart: int) -> Tensor:
-        """Vertical stripes (linf), or a chessboard of bumps (l2)."""
-        n, channels, height, width = x.shape
-        if self.norm == "linf":
-            stripes = streams.uniform((channels, 1, width), restart, "start", like=x) < 0.5
-            return (x + torch.where(stripes, eps, -eps)).clamp(0, 1)
-        side = max(min(height, width) // 5, 1)
-        rows, columns = height // side, width // side
-        numbers = streams.uniform((rows, columns, channels + 1), restart, "start", like=x)
-        bumps = _bumps(side).to(x)[(numbers[..., -1] < 0.5).long()]  # (N, rows, columns, side, side)
-        signs = torch.where(numbers[..., :-1] < 0.5, 1.0, -1.0).permute(0, 3, 1, 2)
-        tiles = signs[..., None, None] * bumps[:, None]
-        board = tiles.transpose(3, 4).reshape(n, channels, rows * side, columns * side)
-        delta = torch.zeros_like(x)
-        top, left = (height - rows * side) // 2, (width - columns * side) // 2
-        delta[:, :, top : top + rows * side, left : left + columns * side] = board
-        return (x + eps * norms.steepest(delta, "l2")).clamp(0, 1)
+def side_of_square(norm: str, p_init: float, spent: float, size: torch.Size) -> int:
+    """Side of the squares in pixels, after the share ``spent`` of the queries, in images of ``size`` (H, W)."""
+    scaled = int(spent * 10_000)
+    share = p_init / 2 ** sum(scaled > halving for halving in _HALVINGS)
+    side = round(math.sqrt(share * size.numel()))
+    if norm == "l2":
+        side = max(side, 3) | 1  # odd: the bump has a middle
+    return int(min(max(side, 1), *size))
 
-    def _change(self, x: Tensor, z: Tensor, numbers: Tensor, eps: float, side: int) -> Tensor:
-        """The images z with one random square changed, which keeps them in the budget around x."""
-        window = _window(numbers[:, 0], numbers[:, 1], side, x)
-        signs = torch.where(numbers[:, 5:, None] < 0.5, 1.0, -1.0)  # (N, C, 1)
-        if self.norm == "linf":
-            return _square(x, z, window, eps * signs)
-        elsewhere = _window(numbers[:, 2], numbers[:, 3], side, x)
-        bump = _bumps(side).to(x)[(numbers[:, 4] < 0.5).long()].reshape(len(x), 1, -1)
-        return _moved_mass(x, z, window, elsewhere, signs * bump, eps)
+
+def first_trial(x: Tensor, streams: Streams, eps: float, norm: str, *key: object) -> Tensor:
+    """The images (N, C, H, W) with vertical stripes (linf), or with a chessboard of bumps (l2)."""
+    n, channels, height, width = x.shape
+    if norm == "linf":
+        stripes = streams.uniform((channels, 1, width), *key, "start", like=x) < 0.5
+        return (x + torch.where(stripes, eps, -eps)).clamp(0, 1)
+    side = max(min(height, width) // 5, 1)
+    rows, columns = height // side, width // side
+    numbers = streams.uniform((rows, columns, channels + 1), *key, "start", like=x)
+    bumps = _bumps(side).to(x)[(numbers[..., -1] < 0.5).long()]  # (N, rows, columns, side, side)
+    signs = torch.where(numbers[..., :-1] < 0.5, 1.0, -1.0).permute(0, 3, 1, 2)
+    tiles = signs[..., None, None] * bumps[:, None]
+    board = tiles.transpose(3, 4).reshape(n, channels, rows * side, columns * side)
+    delta = torch.zeros_like(x)
+    top, left = (height - rows * side) // 2, (width - columns * side) // 2
+    delta[:, :, top : top + rows * side, left : left + columns * side] = board
+    return (x + eps * norms.steepest(delta, "l2")).clamp(0, 1)
+
+
+def next_trial(x: Tensor, z: Tensor, numbers: Tensor, eps: float, norm: str, side: int) -> Tensor:
+    """The images z with one square changed, which keeps them in the budget around x.
+
+    Args:
+        x, z: (N, C, H, W), the images and the best found so far.
+        numbers: (N, 5 + C) in [0, 1): they choose the squares and the signs.
+        eps, norm: the budget.
+        side: of the square, in pixels.
+    """
+    window = _window(numbers[:, 0], numbers[:, 1], side, x)
+    signs = torch.where(numbers[:, 5:, None] < 0.5, 1.0, -1.0)  # (N, C, 1)
+    if norm == "linf":
+        return _square(x, z, window, eps * signs)
+    elsewhere = _window(numbers[:, 2], numbers[:, 3], side, x)
+    bump = _bumps(side).to(x)[(numbers[:, 4] < 0.5).long()].reshape(len(x), 1, -1)
+    return _moved_mass(x, z, window, elsewhere, signs * bump, eps)
 
 
 def _window(down: Tensor, right: Tensor, side: int, like: Tensor) -> Tensor:

@@ -47,6 +47,8 @@ SPECS = [
     "square(eps=0.1, queries=40, restarts=2)",
     "square(eps=0.8, norm=l2, queries=40)",
     "square(eps=0.1, queries=40, target=least-likely)",
+    "evolution(eps=0.1, queries=40, population=4)",
+    "evolution(eps=0.8, norm=l2, queries=40, target=1)",
 ]
 
 

@@ -1,5 +1,7 @@
 """Attacks that see scores only: exact budgets, a closed form, and a peer's verdicts side by side."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from test_published import mnist, needs_wong, wong
 from torch import nn
 
 from robustbench_lite import registry
+from robustbench_lite.attacks.evolution import Evolution, _union
 from robustbench_lite.attacks.square import Square
 from robustbench_lite.classifiers.classifier import Classifier
 
@@ -30,7 +33,8 @@ def counted(attack, classifier, n=3):
 
 def test_the_attacks_here_are_those_without_gradients():
     attacks = {name: registry.load("attack", name) for name in registry.BUILTIN["attack"]}
-    assert [name for name, attack in attacks.items() if not attack.needs_gradient] == ["square"]
+    without = {name for name, attack in attacks.items() if not getattr(attack, "needs_gradient", True)}
+    assert without == {"square", "evolution"}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,8 @@ def test_the_attacks_here_are_those_without_gradients():
         "square(eps=0.5, queries={}, norm=l2)",
         "square(eps=0.1, queries={}, target=1)",
         "square(eps=0.1, queries={}, target=least-likely, norm=l2)",
+        "evolution(eps=0.1, queries={}, population=7)",
+        "evolution(eps=0.5, queries={}, norm=l2, target=1)",
     ],
 )
 @pytest.mark.parametrize("queries", [2, 131])
@@ -54,7 +60,10 @@ def test_restarts_have_a_budget_each():
     assert counted(attack, Classifier(Unmoved())) == 3 * 60 == 3 * attack.max_cost().forwards
 
 
-@pytest.mark.parametrize("spec", ["square(eps=0.9, queries=300)", "square(eps=6, queries=300, norm=l2)"])
+@pytest.mark.parametrize(
+    "spec",
+    ["square(eps=0.9, queries=300)", "square(eps=6, queries=300, norm=l2)", "evolution(eps=0.9, queries=300)"],
+)
 def test_an_image_that_falls_costs_nothing_more(spec):
     attack, classifier, x = attack_of(spec), network(), images_of(20)
     y = classifier(x).argmax(1)
@@ -64,16 +73,16 @@ def test_an_image_that_falls_costs_nothing_more(spec):
     assert classifier.take_counts().forwards < 0.3 * 300 * 20
 
 
-@pytest.mark.parametrize("loss", ["margin", "ce"])
-def test_square_decides_right_on_both_sides_of_the_border_of_a_linear_network(loss):
+@pytest.mark.parametrize("attack", [Square(queries=800), Square(queries=800, loss="ce"), Evolution(queries=900)])
+def test_they_decide_right_on_both_sides_of_the_border_of_a_linear_network(attack):
     """In linf the best change is a corner of the ball, which single pixels reach one after another."""
     classifier, images, labels, streams = setting(3)
     truth = smallest(classifier, images, "linf")
     for i in range(len(images)):
         one = slice(i, i + 1)
         for factor, fooled in ((1.001, True), (0.999, False)):
-            attack = Square(eps=float(truth[i]) * factor, queries=800, loss=loss)
-            adversarial = attack(classifier, images[one], labels[one], streams[[i]])
+            within = dataclasses.replace(attack, eps=float(truth[i]) * factor)
+            adversarial = within(classifier, images[one], labels[one], streams[[i]])
             assert (classifier(adversarial).argmax(1) != labels[one]).item() is fooled, (i, factor)
 
 
@@ -112,6 +121,17 @@ def test_square_asks_for_no_image_twice_in_a_row():
     )
     assert set(seen) == {0.25, 0.75}
     assert seen.count(0.25) in (1, 7)  # the better one is kept, the other asked for
+
+
+def test_children_that_helped_are_combined():
+    """Each of two pixels gains alone; both together gain more, and need one generation, not two."""
+    parent = torch.zeros(1, 1, 1, 3)
+    children = torch.tensor([[[[[1.0, 0, 0]]], [[[0, 2.0, 0]]], [[[3.0, 0, 3.0]]]]])
+    mixed, several = _union(parent, children, torch.tensor([[0.2, 0.1, -torch.inf]]))
+    assert mixed.flatten().tolist() == [1, 2, 0]
+    assert several.tolist() == [True]
+    mixed, several = _union(parent, children, torch.tensor([[0.2, -torch.inf, 0.3]]))
+    assert mixed.flatten().tolist() == [3, 0, 3]
 
 
 @needs_wong
