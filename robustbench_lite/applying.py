@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
+from robustbench_lite.attacks.drafting import Drafted, doubtful, drafted
 from robustbench_lite.attacks.losses import reached, wanted
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.registry import make, spec
@@ -149,10 +150,8 @@ def apply(
             if fit.any():
                 places = fit.nonzero()[:, 0].tolist()
                 given, x = x[fit], x.clone()
-                after, names = _attack(part, classifier, given.clone(), labels[fit], streams[places])
-                after = _verified(part, name, given, after)
-                if len(names) != len(given):
-                    raise InputError(f"{name} named {len(names)} attacks for {len(given)} images.", "Mend it.")
+                model = drafted(part, classifier, given)
+                after, names = _attack(part, name, model, given, labels[fit], streams[places])
                 x[fit] = _rounded(part, given, after) if as_8bit else after
                 for place, fooled_by in zip(places, names, strict=True):
                     by[place] = fooled_by
@@ -161,13 +160,22 @@ def apply(
 
 
 def _attack(
-    part: Attack, classifier: Model, images: Tensor, labels: Tensor, streams: Streams
-) -> tuple[Any, list[str | None]]:
-    """What an attack returns, unverified, and for a portfolio which of its attacks fooled the network."""
-    if not isinstance(part, Traced):
-        return part(classifier, images, labels, streams), [None] * len(labels)
-    after, by = part.trace(classifier, images, labels, streams)
-    return after, by
+    part: Attack, name: str, model: Model, images: Tensor, labels: Tensor, streams: Streams
+) -> tuple[Tensor, list[str | None]]:
+    """What an attack returns, verified, and for a portfolio which of its attacks fooled the network."""
+    names: list[str | None]
+    if isinstance(part, Traced):
+        found, names = part.trace(model, images.clone(), labels, streams)
+    else:
+        found, names = part(model, images.clone(), labels, streams), [None] * len(labels)
+    after = _verified(part, name, images, found)
+    if len(names) != len(images):
+        raise InputError(f"{name} named {len(names)} attacks for {len(images)} images.", "Mend it.")
+    again = doubtful(part, model, after, labels)
+    if again and isinstance(model, Drafted):
+        after[again], redone = _attack(part, name, model.truth, images[again], labels[again], streams[again])
+        names = [redone[again.index(i)] if i in again else old for i, old in enumerate(names)]
+    return after, names
 
 
 def _rounded(part: Attack | Shift, before: Tensor, after: Tensor) -> Tensor:

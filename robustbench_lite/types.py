@@ -30,6 +30,17 @@ class Model(Protocol):
         """Logits, and the gradient of ``loss(logits)`` (one value per image) with respect to the images."""
 
 
+@runtime_checkable
+class HasDraft(Protocol):
+    """A model that may have a cheaper copy beside it."""
+
+    def draft(self, images: Tensor) -> Model | None:
+        """A copy whose gradients are good enough to propose images, which the model itself must confirm.
+
+        None: there is none. The images, (N, C, H, W), are what the copy is tried on.
+        """
+
+
 class Cost(NamedTuple):
     """The most that a condition may spend on one image."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import norms
+from robustbench_lite.attacks.drafting import run
 from robustbench_lite.attacks.losses import margin, reached
 from robustbench_lite.errors import InputError
 from robustbench_lite.registry import spec
@@ -107,7 +108,7 @@ def run_all(
         own = dataclasses.replace(streams[active], condition=f"{streams.condition}/{number}")
         x, y = images[active], labels[active]
         found, names = _one(with_eps(attack, eps), model, x, y, own)
-        inside = norms.size(found - x, attack.norm) <= eps * (1 + 1e-6)
+        inside = norms.size(found - x, attack.norm) <= eps + 1e-6 * max(1, eps)  # as the evaluator
         logits = model(found)
         lead = torch.where(inside, margin(logits, y).nan_to_num(nan=torch.inf), -torch.inf)
         better = lead > closest[active]
@@ -126,4 +127,4 @@ def _one(
     """What one member found, and the names that its hits go under: a portfolio's members have their own."""
     if isinstance(attack, Traced):
         return attack.trace(model, x, y, streams)
-    return attack(model, x, y, streams), [spec(with_eps(attack, None))] * len(x)
+    return run(attack, model, x, y, streams), [spec(with_eps(attack, None))] * len(x)

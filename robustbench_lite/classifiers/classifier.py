@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from robustbench_lite.classifiers.folding import folded
 from robustbench_lite.classifiers.module import ImageModule
 from robustbench_lite.errors import InputError, RbError
+from robustbench_lite.rng import Streams
 from robustbench_lite.types import LogitsAndGradient
+
+log = logging.getLogger(__name__)
+
+_DRAFT_TOLERANCE = 1e-4  # of the largest logit, at least 1: several times what rounding does to a deep network
 
 
 class Counts(NamedTuple):
@@ -22,6 +30,15 @@ class Counts(NamedTuple):
     gradients: int
     bad_gradients: int
     zero_gradients: int
+
+
+@dataclass
+class _Spent:
+    """What was spent since it was last asked for; a classifier and its draft share one."""
+
+    faulty: Tensor  # on the device: not finite, all zero
+    forwards: int = 0
+    gradients: int = 0
 
 
 class Classifier:
@@ -71,9 +88,10 @@ class Classifier:
         self.spec = spec or type(network).__name__
         self.notes = tuple(notes)
         self.history = history
-        self._forwards = self._gradients = 0
-        self._faulty = torch.zeros(2, dtype=torch.int64, device=device)  # not finite, all zero
+        self._spent = _Spent(torch.zeros(2, dtype=torch.int64, device=device))
         self._depth = 0
+        self._draft: Classifier | None = None
+        self._draft_tried = False
         self._shift = torch.tensor(self.mean, device=device).view(1, -1, 1, 1)
         self._scale = torch.tensor(self.std, device=device).view(1, -1, 1, 1)
 
@@ -136,21 +154,55 @@ class Classifier:
 
         return ImageModule(self.network, forward, seen)
 
+    def draft(self, images: Tensor) -> Classifier | None:
+        """A cheaper copy with the same logits but for rounding; None if there is none, or outside ``frozen``.
+
+        It is made once inside ``frozen``, where the weights cannot change, and what it spends is counted here. It
+        proposes images; what they are taken for is for the classifier itself to say.
+        """
+        if self._depth and not self._draft_tried:
+            self._draft_tried = True
+            self._draft = self._drafted(images)
+        return self._draft
+
+    def _drafted(self, images: Tensor) -> Classifier | None:
+        try:
+            network = folded(self.network)
+        except Exception as error:  # whatever an exotic network does to the tracing of it
+            reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+            log.info("note: gradients are taken of the network as it is: it cannot be traced (%s)", reason)
+            return None
+        if network is None:
+            return None
+        copy = Classifier(network, mean=self.mean, std=self.std, spec=f"{self.spec}, folded", device=self.device)
+        some = images[:8]
+        noise = Streams(0, "draft", tuple(map(str, range(len(some))))).uniform(some.shape[1:], like=some)
+        tried, before = torch.cat([some, noise]), self._spent.forwards
+        wanted, found = self(tried), copy(tried)
+        self._spent.forwards = before  # a look at the network is nobody's cost
+        off = float((wanted - found).abs().max())
+        if not off <= _DRAFT_TOLERANCE * max(1.0, float(wanted.abs().max())):
+            log.info("note: gradients are taken of the network as it is: folded, its logits differ by %.2g", off)
+            return None
+        copy._spent = self._spent
+        copy._depth = 1  # its layers are frozen with ours
+        return copy
+
     def _counted(self, grad: Tensor, *, watch_zeros: bool = True) -> Tensor:
         """The gradient, 0 where it is not finite; it is counted, and so are the faulty ones."""
-        self._gradients += len(grad)
+        self._spent.gradients += len(grad)
         # Counted on the device: asking the host at every step would slow an attack down.
         flat = grad.flatten(1)
         zero = (flat == 0).all(1) & watch_zeros
-        self._faulty += torch.stack([(~flat.isfinite().all(1)).sum(), zero.sum()])
+        self._spent.faulty += torch.stack([(~flat.isfinite().all(1)).sum(), zero.sum()])
         return torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0)
 
     def take_counts(self) -> Counts:
         """What was spent since the last call."""
-        bad, zero = self._faulty.tolist()
-        counts = Counts(self._forwards, self._gradients, bad, zero)
-        self._forwards = self._gradients = 0
-        self._faulty.zero_()
+        bad, zero = self._spent.faulty.tolist()
+        counts = Counts(self._spent.forwards, self._spent.gradients, bad, zero)
+        self._spent.forwards = self._spent.gradients = 0
+        self._spent.faulty.zero_()
         return counts
 
     def _forward(self, images: Tensor) -> Tensor:
@@ -175,7 +227,7 @@ class Classifier:
                 f"the network refuses images of shape {tuple(images.shape[1:])}: {reason}.",
                 "Check --input-size and --channels.",
             ) from error
-        self._forwards += len(images)
+        self._spent.forwards += len(images)
         return _logits(out, len(images))
 
     @contextmanager
@@ -196,6 +248,7 @@ class Classifier:
                 yield
         finally:
             self._depth -= 1
+            self._draft, self._draft_tried = None, False
             for module, mode in modes:
                 module.training = mode
             for parameter in wanted:
