@@ -54,6 +54,10 @@ _NoChecks = Annotated[
     bool, typer.Option("--no-checks", help="Leave out the trust checks that attack some images again.")
 ]
 
+_SaveImages = Annotated[
+    bool, typer.Option("--save-images", help="Write every image of every condition: PNG, and one .npz each.")
+]
+
 
 @app.command()
 @with_common
@@ -76,6 +80,7 @@ def attack(
     ] = None,
     as_8bit: _As8Bit = False,
     no_checks: _NoChecks = False,
+    save_images: _SaveImages = False,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 
@@ -102,7 +107,7 @@ def attack(
     given = {k: parse_value(v) if isinstance(v, str) else v for k, v in flags.items() if v is not None}
     extra = ", ".join(f"{key}={format_value(value)}" for key, value in given.items())
     specs = [with_arguments("attack", name, extra) for name in method or ["pgd"]]
-    run_evaluation("attack", common, specs, as_8bit=as_8bit, probes=not no_checks)
+    run_evaluation("attack", common, specs, as_8bit=as_8bit, save_images=save_images, probes=not no_checks)
 
 
 @app.command()
@@ -118,6 +123,7 @@ def shift(
     severity: Annotated[
         str, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5.")
     ] = "1-5",
+    save_images: _SaveImages = False,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
 
@@ -140,7 +146,8 @@ def shift(
         "digital": digital,
         "geometry": geometry,
     }
-    run_evaluation("shift", common, shift_specs({f: wanted or [] for f, wanted in asked.items()}, severity))
+    specs = shift_specs({f: wanted or [] for f, wanted in asked.items()}, severity)
+    run_evaluation("shift", common, specs, save_images=save_images)
 
 
 @app.command(name="eval")
@@ -151,6 +158,7 @@ def evaluate(
     on: Annotated[list[str], typer.Option("--on", help="A condition: attack, shift or chain; may be repeated.")],
     as_8bit: _As8Bit = False,
     no_checks: _NoChecks = False,
+    save_images: _SaveImages = False,
 ) -> None:
     """Accuracy under any list of conditions, written as specs.
 
@@ -162,7 +170,7 @@ def evaluate(
     """
     from robustbench_lite.cli_evaluate import run_evaluation
 
-    run_evaluation("eval", common, on, as_8bit=as_8bit, probes=not no_checks)
+    run_evaluation("eval", common, on, as_8bit=as_8bit, save_images=save_images, probes=not no_checks)
 
 
 @app.command()

@@ -42,7 +42,7 @@ def run_doctor(common: Common) -> None:
 def _installation() -> list[Finding]:
     import torch
 
-    from robustbench_lite.runs import package_versions
+    from robustbench_lite.provenance import package_versions
 
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())

@@ -90,7 +90,13 @@ def _levels(text: str) -> list[float]:
 
 
 def run_evaluation(
-    command: str, common: Common, conditions: Sequence[str], *, as_8bit: bool = False, probes: bool = True
+    command: str,
+    common: Common,
+    conditions: Sequence[str],
+    *,
+    as_8bit: bool = False,
+    save_images: bool = False,
+    probes: bool = True,
 ) -> None:
     """Prepare, run and print."""
     # A wrong name is told before the network is loaded.
@@ -116,6 +122,7 @@ def run_evaluation(
             out=common.out,
             as_8bit=as_8bit,
             probes=probes,
+            save_images=save_images,
             on_progress=lambda p: update(*p),
         )
     print_run(run, as_json=common.json, quiet=common.quiet)

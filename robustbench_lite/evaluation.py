@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
-import torch
 from torch import Tensor
 
-from robustbench_lite import norms
-from robustbench_lite.applying import Outcome, apply, plan
-from robustbench_lite.attacks.losses import margin, reached
+from robustbench_lite.applying import plan
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
@@ -22,8 +19,9 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.metrics import robustness_curve
 from robustbench_lite.probes import Prober
-from robustbench_lite.registry import severity_of, spec
+from robustbench_lite.registry import spec
 from robustbench_lite.runs import COLUMNS, CheckRecord, ConditionRecord, CurvePoint, Example, ThreatModel
+from robustbench_lite.scoring import Hands, Tally, score, severity
 from robustbench_lite.specs import format_value
 from robustbench_lite.types import Attack, Condition, Shift
 
@@ -52,23 +50,6 @@ class Evaluation:
     error: Exception | None = None
 
 
-@dataclass
-class _Tally:
-    """What one condition has come to so far."""
-
-    condition: Condition
-    spec: str
-    rows: list[pd.DataFrame] = field(default_factory=list)
-    forwards: int = 0
-    gradients: int = 0
-    bad_gradients: int = 0
-    zero_gradients: int = 0
-    not_finite: int = 0
-    seconds: float = 0.0
-    checks: list[Check] = field(default_factory=list)
-    check_passes: int = 0
-
-
 def evaluate(
     classifier: Classifier,
     dataset: Dataset,
@@ -79,6 +60,7 @@ def evaluate(
     as_8bit: bool = False,
     probes: bool = True,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_images: Callable[[str, Batch, Tensor], None] = lambda condition, batch, images: None,
 ) -> Evaluation:
     """Classify every image as it is and under every condition.
 
@@ -94,6 +76,7 @@ def evaluate(
         as_8bit: round adversarial images to 8 bits, within the budget; what is rounded is the result.
         probes: look at a few images again, to tell whether the numbers under attack may be trusted.
         on_progress: called before and after every batch under every condition.
+        on_images: called with the spec of the condition, the batch, and the images as they were scored.
 
     Returns:
         What was computed. After Ctrl-C (status ``interrupted``) or a failure (status ``failed``, with
@@ -110,8 +93,9 @@ def evaluate(
         raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
-    tallies = [_Tally(c, spec(c)) for c in plan(conditions, dataset.eps)]
+    tallies = [Tally(c, spec(c)) for c in plan(conditions, dataset.eps)]
     keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
+    hands = Hands(seed, as_8bit, keeper, on_images)
     skipped, network = list(dataset.skipped), list[Check]()
     status: Literal["done", "interrupted", "failed"] = "done"
     failure: Exception | None = None
@@ -128,7 +112,7 @@ def evaluate(
                         network += prober.first_look(images, logits)
                     for tally in tallies:
                         on_progress(Progress(done, total, tally.spec))
-                        _run(tally, classifier, images, labels, logits, batch, seed, keeper, as_8bit)
+                        score(tally, classifier, images, labels, logits, batch, hands)
                         done += len(labels)
                         on_progress(Progress(done, total, tally.spec))
             for tally in tallies if probes and tallies[0].rows else []:
@@ -179,7 +163,7 @@ def _clean_logits(classifier: Classifier, images: Tensor, batch: Batch, dataset:
     return logits
 
 
-def _check(tally: _Tally, clean: _Tally, prober: Prober, unprobed: str = "") -> None:
+def _check(tally: Tally, clean: Tally, prober: Prober, unprobed: str = "") -> None:
     """May the accuracy under this attack be trusted?"""
     if tally.condition.attacks:
         spent = Counts(tally.forwards, tally.gradients, tally.bad_gradients, tally.zero_gradients)
@@ -189,85 +173,7 @@ def _check(tally: _Tally, clean: _Tally, prober: Prober, unprobed: str = "") -> 
         tally.check_passes = counts.forwards + counts.gradients
 
 
-def _run(
-    tally: _Tally,
-    classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    clean: Tensor,
-    batch: Batch,
-    seed: int,
-    keeper: ExampleKeeper,
-    as_8bit: bool,
-) -> None:
-    """One batch under one condition: apply, score afresh, write the rows, count the cost."""
-    start = time.perf_counter()
-    outcome = apply(tally.condition, classifier, images, labels, clean, batch.sample_ids, seed, as_8bit=as_8bit)
-    logits = classifier(outcome.images) if tally.condition.parts else clean
-    finite = logits.isfinite().all(1)
-    prediction = torch.where(finite, logits.argmax(1), -1)
-    correct = (prediction == labels) & ~outcome.lost
-    succeeded = outcome.attacked & _at_goal(logits, labels, outcome.goal)
-    counts = classifier.take_counts()
-    fools_8bit = succeeded if as_8bit else _still_fools(classifier, outcome, labels, succeeded)
-    delta = outcome.images - images
-    confidence = torch.where(finite, logits.softmax(1).amax(1), 0.0)
-    columns: dict[str, Any] = {
-        "index": batch.indices,
-        "sample_id": batch.sample_ids,
-        "file": batch.files,
-        "group": batch.groups or [None] * len(labels),
-        "label": labels,
-        "condition": tally.spec,
-        "kind": tally.condition.kind,
-        "severity": severity(tally.condition),
-        "prediction": prediction,
-        "correct": correct,
-        "attacked": outcome.attacked,
-        "succeeded": succeeded,
-        "fools_8bit": fools_8bit,
-        "by": [name if hit else None for name, hit in zip(outcome.by, succeeded.tolist(), strict=True)],
-        "confidence": confidence,
-        "margin": torch.where(finite, -margin(logits, labels), torch.nan),
-        "l2": norms.size(delta, "l2"),
-        "linf": norms.size(delta, "linf"),
-        "l1": norms.size(delta, "l1"),
-        "l0": norms.size(delta, "l0"),
-    }
-    rows = pd.DataFrame({k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
-    rows = rows.astype(COLUMNS)
-    tally.rows.append(rows)
-    if tally.condition.parts:
-        keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
-    tally.forwards += counts.forwards if tally.condition.parts else len(labels)
-    tally.gradients += counts.gradients
-    tally.bad_gradients += counts.bad_gradients
-    tally.zero_gradients += counts.zero_gradients
-    tally.not_finite += int((~finite).sum())
-    tally.seconds += time.perf_counter() - start
-
-
-def _at_goal(logits: Tensor, labels: Tensor, goal: Tensor | None) -> Tensor:
-    return reached(logits, labels if goal is None else goal, targeted=goal is not None)
-
-
-def _still_fools(classifier: Classifier, outcome: Outcome, labels: Tensor, succeeded: Tensor) -> Tensor:
-    """(N,) bool: which adversarial images still reach the goal as files of 8 bits."""
-    found = succeeded.clone()
-    if succeeded.any():
-        logits = classifier(outcome.eight_bit[succeeded])
-        goal = None if outcome.goal is None else outcome.goal[succeeded]
-        found[succeeded] = _at_goal(logits, labels[succeeded], goal)
-        classifier.take_counts()  # a look of ours, no cost of the attack
-    return found
-
-
-def severity(condition: Condition) -> float | None:
-    """The severity of a single shift; None for anything else."""
-    return severity_of(condition.parts[0]) if len(condition.parts) == 1 else None
-
-
-def _record(tally: _Tally, dataset: Dataset) -> ConditionRecord:
+def _record(tally: Tally, dataset: Dataset) -> ConditionRecord:
     warnings = []
     if tally.not_finite:
         warnings.append(
@@ -303,7 +209,7 @@ def _parameters(part: Attack | Shift) -> dict[str, Any]:
     return {"name": spec(part).partition("(")[0], **{f.name: plain(getattr(part, f.name)) for f in fields}}
 
 
-def _curve(tally: _Tally, dataset: Dataset) -> list[CurvePoint]:
+def _curve(tally: Tally, dataset: Dataset) -> list[CurvePoint]:
     """Of an attack that looks for the smallest perturbation, and is alone."""
     attacks = tally.condition.attacks
     if tally.condition.kind != "attack" or not getattr(attacks[0], "minimal", False) or not tally.rows:

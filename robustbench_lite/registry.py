@@ -71,6 +71,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "digits": f"{_PACKAGE}.data.digits:digits",
         "folder": f"{_PACKAGE}.data.folder:folder",
         "npz": f"{_PACKAGE}.data.arrays:npz",
+        "run": f"{_PACKAGE}.data.saved:run",
         "mnist": f"{_PACKAGE}.data.torchvision_sets:mnist",
         "fashion-mnist": f"{_PACKAGE}.data.torchvision_sets:fashion_mnist",
         "cifar10": f"{_PACKAGE}.data.torchvision_sets:cifar10",

@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from robustbench_lite import runs
+from robustbench_lite import provenance, runs
 from robustbench_lite.applying import check_fits, plan
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import NORMALISATIONS, load_classifier
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
+from robustbench_lite.data.saved import of_demo
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Evaluation, Progress, evaluate
 from robustbench_lite.followup import with_commands
+from robustbench_lite.saving import ImageWriter
 from robustbench_lite.specs import parse_number
 from robustbench_lite.types import Condition
 
@@ -69,7 +71,7 @@ def prepare(inputs: Inputs, conditions: Sequence[str | Condition] = ()) -> Prepa
     Raises:
         InputError: a wrong name, a missing file, or parts that do not fit.
     """
-    if inputs.demo and inputs.data != DEMO_DATA:
+    if inputs.demo and inputs.data != DEMO_DATA and not of_demo(inputs.data, DEMO_DATA):
         raise InputError(
             f"the demo network knows the digits only, not {inputs.data}.",
             f"Give --model, or train one: rb train --data {inputs.data} --out net.safetensors.",
@@ -183,6 +185,7 @@ def run(
     argv: Sequence[str] = (),
     as_8bit: bool = False,
     probes: bool = True,
+    save_images: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> runs.Run:
     """Evaluate and write the run folder, whatever became of the evaluation.
@@ -193,6 +196,7 @@ def run(
         out: the folder; by default a new one in ``runs/``.
         argv: the command line.
         as_8bit: adversarial images are rounded to 8 bits, within the budget, before they are scored.
+        save_images: write every image of every condition into the folder.
         on_progress: as for ``evaluate``.
 
     Returns:
@@ -204,6 +208,7 @@ def run(
     """
     identity, inputs = runs.new_id(command), prepared.inputs
     folder = runs.RunFolder(out or Path("runs") / identity)
+    writer = ImageWriter(folder.work)
     try:
         result = evaluate(
             prepared.classifier,
@@ -214,7 +219,10 @@ def run(
             as_8bit=as_8bit,
             probes=probes,
             on_progress=on_progress,
+            **({"on_images": writer.add} if save_images else {}),
         )
+        saved = writer.finish(result.samples, prepared.dataset.class_names)
+        result.conditions = [c.model_copy(update={"saved": saved.get(c.spec)}) for c in result.conditions]
         if result.status == "done" and len(result.skipped) > inputs.max_damaged * n_asked(prepared.dataset):
             result.status = "failed"
             result.error = InputError(
@@ -252,8 +260,8 @@ def _record(
         demo=prepared.inputs.demo,
         seed=prepared.inputs.seed,
         as_8bit=as_8bit,
-        packages=runs.package_versions(),
-        git=runs.git_state(Path.cwd()),
+        packages=provenance.package_versions(),
+        git=provenance.git_state(Path.cwd()),
         model=runs.ModelRecord(
             spec=classifier.spec,
             weights_sha256=classifier.weights_sha256,

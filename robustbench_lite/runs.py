@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -95,6 +93,7 @@ class ConditionRecord(_Strict):
     gradients: int
     seconds: float
     warnings: list[str]
+    saved: str | None = None  # its images, a path below the run folder
     curve: list[CurvePoint] = []  # of an attack that looks for the smallest perturbation
     checks: list[CheckRecord] = []
     check_passes: int = 0  # forward passes and gradients that the checks took beside that
@@ -207,6 +206,11 @@ class RunFolder:
                 f"cannot write to {path.parent}: {error.strerror}.", "Choose another folder with --out."
             ) from None
 
+    @property
+    def work(self) -> Path:
+        """Where files of the run are put until it is committed."""
+        return self._work
+
     def commit(self, record: RunRecord, samples: pd.DataFrame, images: Mapping[str, bytes]) -> Path:
         """Write everything and put the folder in its place."""
         for name, content in images.items():
@@ -238,8 +242,26 @@ def read_run(path: Path | str) -> Run:
     """
     import pandas as pd
 
-    folder = Path(path)
-    folder = folder.parent if folder.name == "run.json" else folder
+    record = read_record(path)
+    folder = _folder(path)
+    try:
+        samples = pd.read_parquet(folder / "samples.parquet")
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # what pyarrow raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        raise InputError(f"{folder / 'samples.parquet'} is damaged: {reason}.", "Run it again.") from None
+    missing = [column for column in COLUMNS if column not in samples]
+    if missing:
+        raise InputError(f"{folder / 'samples.parquet'} lacks {', '.join(missing)}.", "Run it again.")
+    return Run(folder, record, samples)
+
+
+def read_record(path: Path | str) -> RunRecord:
+    """Read ``run.json`` of a run folder alone.
+
+    Raises:
+        InputError: as ``read_run``.
+    """
+    folder = _folder(path)
     file = folder / "run.json"
     if not file.is_file():
         inside = sorted(found.parent.name for found in folder.glob("*/run.json"))
@@ -259,15 +281,12 @@ def read_run(path: Path | str) -> Run:
     except (ValidationError, UnicodeDecodeError, OSError) as error:
         reason = _first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise InputError(f"{file} is damaged: {reason}.", "Run it again.") from None
-    try:
-        samples = pd.read_parquet(folder / "samples.parquet")
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # what pyarrow raises
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
-        raise InputError(f"{folder / 'samples.parquet'} is damaged: {reason}.", "Run it again.") from None
-    missing = [column for column in COLUMNS if column not in samples]
-    if missing:
-        raise InputError(f"{folder / 'samples.parquet'} lacks {', '.join(missing)}.", "Run it again.")
-    return Run(folder, record, samples)
+    return record
+
+
+def _folder(path: Path | str) -> Path:
+    folder = Path(path)
+    return folder.parent if folder.name == "run.json" else folder
 
 
 def _first_fault(error: ValidationError) -> str:
@@ -278,30 +297,3 @@ def _first_fault(error: ValidationError) -> str:
 
 class _Versioned(BaseModel):
     schema_version: int
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that numbers depend on."""
-    found = {}
-    for name in ("robustbench-lite", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of the working folder and whether it has uncommitted changes; None outside a repository."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    return None if commit is None else {"commit": commit, "dirty": bool(git("status", "--porcelain"))}

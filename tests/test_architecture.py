@@ -28,21 +28,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": set(),
     "generative": {"registry"},
     "classifiers": {"registry"},
-    "data": {"registry"},
+    "data": {"registry", "runs"},
+    "provenance": set(),
     "runs": set(),
     "metrics": {"runs"},
     "reports": {"registry", "runs", "metrics"},
     "examples": {"runs"},
+    "saving": {"data", "examples"},
     "training": {"registry", "classifiers", "data", "attacks"},
     "outliers": {"registry", "classifiers", "data", "generative"},
     "applying": {"registry", "attacks", "shifts"},
     "followup": {"registry", "runs"},
     "probes": {"registry", "attacks", "checks", "classifiers", "data", "followup"},
+    "scoring": {"registry", "attacks", "checks", "classifiers", "data", "runs", "examples", "applying"},
     "evaluation": {
-        *("registry", "attacks", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying"),
+        *("registry", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying", "scoring"),
         "probes",
     },
-    "runner": {"registry", "classifiers", "data", "runs", "evaluation", "applying", "followup"},
+    "runner": {
+        *("registry", "classifiers", "data", "runs", "evaluation", "applying", "followup", "saving"),
+        "provenance",
+    },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
 WITHOUT_TORCH = ("errors", "rng", "specs", "types", "references", "registry", "runs", "metrics", "reports")

@@ -109,7 +109,7 @@ def load_dataset(
         labels=source.labels[kept],
         files=tuple(source.files[i] for i in kept),
         sample_ids=tuple(
-            sample_id(content, source.class_names[source.labels[i]])
+            source.sample_ids[i] if source.sample_ids else sample_id(content, source.class_names[source.labels[i]])
             for i, content in zip(kept, contents, strict=True)
         ),
         read=read,
@@ -137,7 +137,7 @@ def _notes(
     source: Source, split: str, n: int, groups: Sequence[str] | None, labels: npt.NDArray[np.int64]
 ) -> tuple[str, ...]:
     """What was decided on the way that may surprise."""
-    notes = []
+    notes = list(source.notes)
     if source.splits is None and split != "all" and len(source) > n:
         notes.append(
             f"the data come without splits: {split} is {n} of {len(source)} images, chosen by their content "

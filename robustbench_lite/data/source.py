@@ -39,6 +39,8 @@ class Source:
         header: (H, W, C) that ``read`` would return, found without decoding; raises DamagedImageError.
         digest: SHA-256 of the i-th image's content, 32 bytes. By default of its shape, dtype and pixels.
         eps: the usual attack budget per norm on the [0, 1] scale; by default derived from the image size.
+        sample_ids: one id per image, of images that were chosen before: they keep it, and are not split again.
+        notes: what to tell people about the images.
 
     Raises:
         InputError: the parts do not fit each other.
@@ -55,6 +57,8 @@ class Source:
     header: Callable[[int], Shape] | None = None
     digest: Callable[[int], bytes] | None = None
     eps: Mapping[str, float] | None = None
+    sample_ids: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or self.labels.dtype != np.int64:
@@ -67,6 +71,7 @@ class Source:
             "splits": self.splits,
             "groups": self.groups,
             "names": self.names,
+            "sample_ids": self.sample_ids,
             **self.columns,
         }
         for name, column in columns.items():

@@ -67,7 +67,7 @@ def split_indices(
         return [group_of(i).encode("utf-8", "surrogatepass") for i in indices]
 
     everything = range(len(source))
-    if split == "all":
+    if split == "all" or source.sample_ids is not None:  # that source was split before
         chosen = list(everything)
     elif source.splits is None:
         chosen = [i for i, key in zip(everything, keys(everything), strict=True) if hash_split(key) == split]

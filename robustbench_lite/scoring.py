@@ -1,0 +1,128 @@
+"""One batch under one condition: apply it, score the result afresh, write the rows, count the cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from robustbench_lite import norms
+from robustbench_lite.applying import Outcome, apply
+from robustbench_lite.attacks.losses import margin, reached
+from robustbench_lite.checks import Check
+from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.data.dataset import Batch
+from robustbench_lite.examples import ExampleKeeper
+from robustbench_lite.registry import severity_of
+from robustbench_lite.runs import COLUMNS
+from robustbench_lite.types import Condition
+
+
+@dataclass
+class Tally:
+    """What one condition has come to so far."""
+
+    condition: Condition
+    spec: str
+    rows: list[pd.DataFrame] = field(default_factory=list)
+    forwards: int = 0
+    gradients: int = 0
+    bad_gradients: int = 0
+    zero_gradients: int = 0
+    not_finite: int = 0
+    seconds: float = 0.0
+    checks: list[Check] = field(default_factory=list)
+    check_passes: int = 0
+
+
+class Hands(NamedTuple):
+    """What every batch of every condition goes through."""
+
+    seed: int
+    as_8bit: bool
+    keeper: ExampleKeeper
+    on_images: Callable[[str, Batch, Tensor], None]
+
+
+def score(
+    tally: Tally,
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    clean: Tensor,
+    batch: Batch,
+    hands: Hands,
+) -> None:
+    """One batch under one condition: apply, score afresh, write the rows, count the cost."""
+    start = time.perf_counter()
+    outcome = apply(
+        tally.condition, classifier, images, labels, clean, batch.sample_ids, hands.seed, as_8bit=hands.as_8bit
+    )
+    logits = classifier(outcome.images) if tally.condition.parts else clean
+    finite = logits.isfinite().all(1)
+    prediction = torch.where(finite, logits.argmax(1), -1)
+    correct = (prediction == labels) & ~outcome.lost
+    succeeded = outcome.attacked & _at_goal(logits, labels, outcome.goal)
+    counts = classifier.take_counts()
+    fools_8bit = succeeded if hands.as_8bit else _still_fools(classifier, outcome, labels, succeeded)
+    delta = outcome.images - images
+    confidence = torch.where(finite, logits.softmax(1).amax(1), 0.0)
+    columns: dict[str, Any] = {
+        "index": batch.indices,
+        "sample_id": batch.sample_ids,
+        "file": batch.files,
+        "group": batch.groups or [None] * len(labels),
+        "label": labels,
+        "condition": tally.spec,
+        "kind": tally.condition.kind,
+        "severity": severity(tally.condition),
+        "prediction": prediction,
+        "correct": correct,
+        "attacked": outcome.attacked,
+        "succeeded": succeeded,
+        "fools_8bit": fools_8bit,
+        "by": [name if hit else None for name, hit in zip(outcome.by, succeeded.tolist(), strict=True)],
+        "confidence": confidence,
+        "margin": torch.where(finite, -margin(logits, labels), torch.nan),
+        "l2": norms.size(delta, "l2"),
+        "linf": norms.size(delta, "linf"),
+        "l1": norms.size(delta, "l1"),
+        "l0": norms.size(delta, "l0"),
+    }
+    rows = pd.DataFrame({k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
+    rows = rows.astype(COLUMNS)
+    hands.on_images(tally.spec, batch, outcome.images)  # before the rows: no row without its image
+    tally.rows.append(rows)
+    if tally.condition.parts:
+        hands.keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
+    tally.forwards += counts.forwards if tally.condition.parts else len(labels)
+    tally.gradients += counts.gradients
+    tally.bad_gradients += counts.bad_gradients
+    tally.zero_gradients += counts.zero_gradients
+    tally.not_finite += int((~finite).sum())
+    tally.seconds += time.perf_counter() - start
+
+
+def _at_goal(logits: Tensor, labels: Tensor, goal: Tensor | None) -> Tensor:
+    return reached(logits, labels if goal is None else goal, targeted=goal is not None)
+
+
+def _still_fools(classifier: Classifier, outcome: Outcome, labels: Tensor, succeeded: Tensor) -> Tensor:
+    """(N,) bool: which adversarial images still reach the goal as files of 8 bits."""
+    found = succeeded.clone()
+    if succeeded.any():
+        logits = classifier(outcome.eight_bit[succeeded])
+        goal = None if outcome.goal is None else outcome.goal[succeeded]
+        found[succeeded] = _at_goal(logits, labels[succeeded], goal)
+        classifier.take_counts()  # a look of ours, no cost of the attack
+    return found
+
+
+def severity(condition: Condition) -> float | None:
+    """The severity of a single shift; None for anything else."""
+    return severity_of(condition.parts[0]) if len(condition.parts) == 1 else None
