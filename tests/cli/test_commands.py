@@ -106,6 +106,17 @@ def test_json_has_the_promised_keys_with_the_right_types(evaluate_json):
     assert night["forwards_per_sample"] == 1
 
 
+def test_saved_images_are_replayed_on_the_demo_network(rb, tmp_path):
+    first = rb("attack", "--method", "fgsm", "--limit", 30, "--save-images", "--out", "one", "--json")
+    again = rb("eval", "--on", "clean", "--data", "run:one", "--json")
+    assert again.document["results"][0]["accuracy"] == first.document["results"][1]["accuracy"]
+    assert read_run(again.document["run"]).record.demo
+    assert len(list((tmp_path / "one" / "saved").glob("*/*.png"))) == 60
+    shifted = rb("shift", "--digital", "jpeg", "-s", "2", "--limit", 5, "--save-images", "--out", "two")
+    assert shifted.code == 0
+    assert len(list((tmp_path / "two" / "saved").glob("*.npz"))) == 2
+
+
 def test_rounded_to_8_bits(rb):
     plain = rb("attack", "--method", "fgsm", "--limit", 60, "--json")
     rounded = rb("attack", "--method", "fgsm", "--limit", 60, "--as-8bit", "--json")
