@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class FollowUp:
-    """Specs of conditions to run after this one: its shifts, and another attack with the same budget."""
+    """Specs of conditions to run after this one: its shifts, and another attack with the same budget.
+
+    Args:
+        condition: this one; it has an attack.
+        blind: whether its gradients are known to lead nowhere.
+    """
 
     condition: Condition
+    blind: bool = False
 
     @property
     def _attack(self) -> Attack:
@@ -30,21 +36,27 @@ class FollowUp:
 
     def _same_budget(self, name: str, **arguments: Any) -> str:
         eps = getattr(self._attack, "eps", None)
-        budget = {} if eps is None else {"eps": eps}
-        return self._chain(format_call(Call(name, {**budget, "norm": self._attack.norm, **arguments})))
+        # Without a budget the usual one is filled in, which linf and l2 have.
+        budget = (
+            {"norm": self._attack.norm if self._scored else "l2"}
+            if eps is None
+            else {"eps": eps, "norm": self._attack.norm}
+        )
+        return self._chain(spec(make(format_call(Call(name, {**budget, **arguments})))))
+
+    @property
+    def _scored(self) -> bool:
+        return self._attack.norm in ("linf", "l2")
 
     def stronger(self) -> str:
         """More steps and restarts, and a loss that does not fade; scores alone if that was done already."""
-        if getattr(self._attack, "loss", None) == "margin" and self._attack.norm in ("linf", "l2"):
+        if self._scored and (self.blind or getattr(self._attack, "loss", None) == "margin"):
             return self.without_gradients()
-        norm = self._attack.norm if self._attack.norm in ("linf", "l2", "l1") else "l2"
-        return self._same_budget("pgd", norm=norm, steps=100, restarts=5, loss="margin")
+        return self._same_budget("pgd", steps=100, restarts=5, loss="margin")
 
     def without_gradients(self) -> str:
         """A search with scores alone, where there is one for the norm."""
-        if self._attack.norm not in ("linf", "l2"):
-            return self.stronger()
-        return self._same_budget("square", queries=5000)
+        return self._same_budget("square") if self._scored else self.stronger()
 
     def unbounded(self) -> str:
         """The attack itself with the linf budget that makes every image grey."""

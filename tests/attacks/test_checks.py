@@ -14,7 +14,7 @@ from robustbench_lite import checks
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.cli import app
 from robustbench_lite.evaluation import evaluate
-from robustbench_lite.followup import command
+from robustbench_lite.followup import FollowUp, command
 from robustbench_lite.registry import make
 from robustbench_lite.runner import Inputs
 
@@ -103,6 +103,40 @@ def test_accuracy_above_clean_is_seen():
 
     result = evaluate(Classifier(Bright()), digits(), ["brightness(add=0.2) + pgd(eps=0.01, steps=5)"])
     assert "above_clean" in outcomes(result, "triggered")
+
+
+def test_a_network_may_keep_the_class_that_grey_is_taken_for():
+    """Two classes by brightness: half of all images cannot be fooled within linf 0.5, and that is no fault."""
+
+    class Brightness(nn.Module):
+        def forward(self, x):
+            mean = 9 * (x.flatten(1).mean(1, keepdim=True) - 0.95)
+            return torch.cat([-mean, mean], 1)
+
+    data = dataclasses.replace(digits(), class_names=("dark", "bright"), labels=np.zeros(100, dtype=np.int64))
+    result = evaluate(Classifier(Brightness()), data, ["pgd(eps=0.1)"])
+    assert result.samples["correct"].all()
+    assert outcomes(result, "triggered") == set()
+
+
+@pytest.mark.parametrize(
+    ("attack", "stronger", "without"),
+    [
+        ("fgsm(eps=0.1)", "pgd(eps=0.1, steps=100, restarts=5, loss=margin)", "square(eps=0.1)"),
+        (
+            "night(severity=2) + pgd(eps=1, norm=l2, loss=margin)",
+            *["night(severity=2) + square(eps=1, norm=l2)"] * 2,
+        ),
+        ("pgd(eps=2, norm=l1)", *["pgd(eps=2, norm=l1, steps=100, restarts=5, loss=margin)"] * 2),
+        ("fmn(norm=l0)", *["pgd(norm=l2, steps=100, restarts=5, loss=margin)"] * 2),
+        ("cw", "pgd(norm=l2, steps=100, restarts=5, loss=margin)", "square(norm=l2)"),
+    ],
+)
+def test_what_to_run_next(attack, stronger, without):
+    follow = FollowUp(make(attack))
+    assert follow.stronger() == stronger
+    assert follow.without_gradients() == without
+    assert FollowUp(make(attack), blind=True).stronger() == without
 
 
 def test_the_checks_do_not_depend_on_batches_or_order():

@@ -314,6 +314,15 @@ def test_results_do_not_depend_on_the_batch_size(evaluate_json):
         assert [r[key] or 0 for r in whole] == pytest.approx([r[key] or 0 for r in pieces], rel=1e-4)
 
 
+def test_no_checks_is_recorded(rb):
+    done = rb("attack", "--method", "pgd(steps=2)", "--limit", 20, "--no-checks")
+    assert "checks: 5 of 10 passed, 5 not run\n" in done.out
+    (printed,) = re.findall(r"^run: (.+)$", done.out, re.MULTILINE)
+    (condition,) = read_run(printed).record.conditions[1:]
+    assert condition.check_passes == 0
+    assert [c.seen for c in condition.checks if c.status == "not run"] == ["left out with --no-checks."] * 5
+
+
 def test_softmax_outputs_are_told_and_recorded(rb, files):
     done = rb("attack", "--method", "fgsm", "--model", "nets.py:Softmax", *PARTS)
     assert done.code == 0
