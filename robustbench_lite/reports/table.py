@@ -78,6 +78,7 @@ def _drop(result: Result) -> str:
 _COLUMNS: list[_Column] = [
     ("n", lambda r: str(r["n"])),
     ("accuracy", _accuracy),
+    ("doubts", lambda r: str(sum(check["status"] == "triggered" for check in r["checks"]) or "")),
     ("95 % interval", lambda r: f"{100 * r['ci_low']:.1f} – {100 * r['ci_high']:.1f}"),
     ("drop", _drop),
     ("sure when wrong", lambda r: _percent(r["confidence_when_wrong"])),
@@ -96,6 +97,8 @@ def _caption(run: Run, results: list[Result], columns: list[str], *, complete: b
         parts[0] += " (the n of its row)"
     if (groups := run.record.data.n_groups) is not None:
         parts.append(f"intervals for {groups} groups" if groups > 1 else "one group only: it allows no interval")
+    if "doubts" in columns:
+        parts.append("doubts: trust checks that triggered, told below")
     if any(r["gradients_per_sample"] for r in results):
         parts.append("gradients: per image")
     if _AS_8BIT in columns:

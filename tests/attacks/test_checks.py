@@ -8,6 +8,7 @@ import pytest
 import torch
 import typer
 from masked import MASKS, breakable, digits, masked, sound
+from test_published import mnist, needs_wong, wong
 from torch import nn
 
 from robustbench_lite import checks
@@ -76,6 +77,12 @@ def test_a_sound_network_raises_nothing(attack, seed):
     result = evaluate(sound(), digits(), [attack], seed=seed)
     assert outcomes(result, "triggered") == set()
     assert result.warnings == []
+
+
+@needs_wong
+def test_a_robust_network_raises_nothing():
+    result = evaluate(wong(), mnist(60), ["pgd(eps=0.1)"])
+    assert outcomes(result, "passed") == {*NETWORK, *CONDITION}
 
 
 def test_a_masked_network_looks_robust_and_is_not():

@@ -1,6 +1,7 @@
 """The table in the terminal: readable where there is little room, and no claim that the run does not make."""
 
 import io
+import re
 
 import pytest
 from made_runs import CONDITIONS
@@ -10,6 +11,7 @@ from robustbench_lite.metrics import summarise
 from robustbench_lite.reports.budgets import detail_tables
 from robustbench_lite.reports.table import comparison_table
 from robustbench_lite.reports.words import untested
+from robustbench_lite.runs import CheckRecord
 
 CHAINS = [
     ("clean", "clean", None, [], 0.9, 0),
@@ -67,6 +69,18 @@ def test_sizes_in_l1_and_l0_are_shown_where_an_attack_is_measured_so(make_run):
     shown = text(make_run(conditions=[*CONDITIONS[:2], in_l1]), 140)
     assert "median l1" in shown
     assert "median l0" not in shown
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_doubts_stand_beside_the_accuracy(make_run, width):
+    run = make_run()
+    assert "doubts" not in text(run, width)
+    run.record.conditions[1].checks += [
+        CheckRecord(name=name, status=status, seen="") for name, status in (("a", "triggered"), ("b", "passed"))
+    ]
+    shown = text(run, width)
+    assert re.search(r"pgd\(eps=0.1\) +│ 100 │ +31.0 % │ +1 │", shown)
+    assert "doubts: trust checks that triggered" in " ".join(shown.split())
 
 
 def test_many_images_get_a_second_digit(make_run):
