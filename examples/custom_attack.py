@@ -15,6 +15,7 @@ class Blind(Attack):
     eps: float | None = None  # None: the data's usual budget is filled in
     tries: int = 20
     norm = "linf"
+    needs_gradient = False
 
     def max_cost(self):
         return Cost(forwards=self.tries, gradients=0)

@@ -111,10 +111,11 @@ def repeatable(model: Model, images: Tensor) -> Check:
     )
 
 
-def logit_outputs(logits: Tensor) -> Check:
+def logit_outputs(logits: Tensor, *, gradient: bool = True) -> Check:
     """Whether the network returns logits, not probabilities or log-probabilities.
 
-    Gradients through a softmax vanish where the network is sure, so attacks fail and it looks robust.
+    Gradients through a softmax vanish where the network is sure, so attacks fail and it looks robust. For scores
+    without a gradient, log-probabilities are as good as logits.
     """
     total = logits.sum(1)
     if ((logits >= 0) & (logits <= 1)).all() and torch.allclose(total, torch.ones_like(total), atol=1e-3):
@@ -123,6 +124,11 @@ def logit_outputs(logits: Tensor) -> Check:
         kind = "log-probabilities (a log-softmax at the end)"
     else:
         return Check("logits", "passed", "the outputs are no probabilities.")
+    if not gradient and kind.startswith("log"):
+        return Check("logits", "passed", "the outputs are log-probabilities.")
+    if not gradient:
+        seen = "the function returns probabilities, not logits: the confidences are the softmax of them."
+        return Check("logits", "triggered", seen, "Return their logarithm.", "doctor")
     return Check(
         "logits",
         "triggered",

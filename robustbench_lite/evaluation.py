@@ -14,6 +14,7 @@ from torch import Tensor
 from robustbench_lite.applying import plan
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
+from robustbench_lite.classifiers.scores import attacks_on_scores
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
 from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
@@ -93,7 +94,9 @@ def evaluate(
         raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
-    tallies = [Tally(c, spec(c)) for c in plan(conditions, dataset.eps)]
+    planned = plan(conditions, dataset.eps)
+    check_gradients(planned, classifier)
+    tallies = [Tally(c, spec(c)) for c in planned]
     keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
     hands = Hands(seed, as_8bit, keeper, on_images)
     skipped, network = list(dataset.skipped), list[Check]()
@@ -224,3 +227,13 @@ def _threat_model(attack: Attack) -> ThreatModel:
     return ThreatModel(
         norm=attack.norm, eps=getattr(attack, "eps", None), target=None if target is None else format_value(target)
     )
+
+
+def check_gradients(conditions: Sequence[Condition], classifier: Classifier) -> None:
+    """Raise InputError if an attack needs a gradient, and the classifier is a function that has none."""
+    for attack in (attack for condition in conditions for attack in condition.attacks):
+        if getattr(attack, "needs_gradient", True) and not classifier.has_gradient:
+            raise InputError(
+                f"{spec(attack)} needs gradients, and {classifier.spec} is a function that returns scores.",
+                f"Take an attack on scores: {attacks_on_scores()}.",
+            )

@@ -65,7 +65,8 @@ class Prober:
 
     def first_look(self, images: Tensor, logits: Tensor) -> list[Check]:
         """The network on some unchanged images and their logits; what that costs is not counted."""
-        found = [checks.logit_outputs(logits), checks.repeatable(self.classifier, images[:16])]
+        outputs = checks.logit_outputs(logits, gradient=self.classifier.has_gradient)
+        found = [outputs, checks.repeatable(self.classifier, images[:16])]
         self.classifier.take_counts()
         return found
 

@@ -17,7 +17,7 @@ from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.data.saved import of_demo
 from robustbench_lite.errors import InputError
-from robustbench_lite.evaluation import Evaluation, Progress, evaluate
+from robustbench_lite.evaluation import Evaluation, Progress, check_gradients, evaluate
 from robustbench_lite.followup import with_commands
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.specs import parse_number
@@ -90,6 +90,7 @@ def prepare(inputs: Inputs, conditions: Sequence[str | Condition] = ()) -> Prepa
         )
     dataset = _noted(aligned(dataset, classifier), classifier)
     planned = plan(conditions, dataset.eps)
+    check_gradients(planned, classifier)
     check_fits(planned, dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
     return Prepared(inputs, classifier, dataset, planned)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robustbench_lite.classifiers.folding import folded
 from robustbench_lite.classifiers.module import ImageModule
+from robustbench_lite.classifiers.scores import ScoreFunction, as_network, attacks_on_scores
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import LogitsAndGradient
@@ -48,7 +49,8 @@ class Classifier:
     float32; ``frozen`` restores all of it. The network is moved to the device for good.
 
     Args:
-        network: any module that returns logits, or an object or mapping with ``logits``.
+        network: any module that returns logits, or an object or mapping with ``logits``; or any other function of
+            images (N, C, H, W) that returns scores (N, K), for attacks that need no gradient.
         mean, std: per channel, applied to images in [0, 1] before the network. Empty: no normalisation.
         class_names: one per class, if known.
         input_shape: (C, H, W), if known.
@@ -63,7 +65,7 @@ class Classifier:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | Callable[[Tensor], Any],
         *,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -80,12 +82,13 @@ class Classifier:
             )
         if any(not s > 0 for s in std):
             raise InputError(f"std={tuple(std)} holds a value that is not positive.", "Check --std.")
+        network = as_network(network)
         self.network = network.to(device)
         self.device = torch.device(device)
         self.mean, self.std = tuple(mean), tuple(std)
         self.class_names = None if class_names is None else tuple(class_names)
         self.input_shape = input_shape
-        self.spec = spec or type(network).__name__
+        self.spec = spec or (network.name if isinstance(network, ScoreFunction) else type(network).__name__)
         self.notes = tuple(notes)
         self.history = history
         self._spent = _Spent(torch.zeros(2, dtype=torch.int64, device=device))
@@ -197,6 +200,11 @@ class Classifier:
         self._spent.faulty += torch.stack([(~flat.isfinite().all(1)).sum(), zero.sum()])
         return torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0)
 
+    @property
+    def has_gradient(self) -> bool:
+        """False for a function that returns scores: only attacks that need no gradient work on it."""
+        return not isinstance(self.network, ScoreFunction)
+
     def take_counts(self) -> Counts:
         """What was spent since the last call."""
         bad, zero = self._spent.faulty.tolist()
@@ -256,12 +264,14 @@ class Classifier:
 
     @property
     def num_parameters(self) -> int:
-        """Number of trainable numbers in the network."""
+        """Number of trainable numbers in the network; 0 for a function, whose numbers nobody sees."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of all weights and buffers: names, shapes and bytes."""
+        """SHA-256 of all weights and buffers: names, shapes and bytes; ``unknown`` for a function."""
+        if not self.has_gradient:
+            return "unknown"
         digest = hashlib.sha256()
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
@@ -273,7 +283,8 @@ def _with_graph(logits: Tensor) -> Tensor:
     if not logits.requires_grad:
         raise InputError(
             "the network has no gradient with respect to its images, which this attack needs.",
-            "Remove what cuts it: rounding, argmax, torch.no_grad, numpy.",
+            "Remove what cuts it: rounding, argmax, torch.no_grad, numpy; "
+            f"or take an attack on scores: {attacks_on_scores()}.",
         )
     return logits
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from robustbench_lite import registry
 from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.classifiers.scores import ScoreFunction, takes_images
 from robustbench_lite.classifiers.weights import CheckpointInfo, load_into, read_info, read_state
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.specs import Call, parse
@@ -39,7 +40,8 @@ def load_classifier(
     Args:
         model: a checkpoint of ``rb train`` (``net.safetensors``); ``torchvision:resnet18`` or any other name
             there; ``timm:NAME``; ``file.py:factory`` or ``package.module:factory``, a function or class that
-            returns the network; a built-in network such as ``cnn(width=16)``; or ``demo``.
+            returns the network, or a function from images to scores, or that function itself; a built-in
+            network such as ``cnn(width=16)``; or ``demo``.
         weights: a ``.safetensors``, ``.pt`` or ``.pth`` file with a state dict.
         mean, std: normalisation of images in [0, 1], per channel; by default that of a checkpoint of
             ``rb train``, also when it is given as weights, or none.
@@ -72,6 +74,8 @@ def load_classifier(
                     "Leave it out, or name the network with --model.",
                 )
         return network.to(where)
+    if isinstance(network, ScoreFunction) and weights is not None:
+        raise InputError(f"--weights means nothing to {model}, which returns scores.", "Leave it out.")
     notes: list[str] = []
     info: CheckpointInfo | None = None
     if weights is not None:
@@ -138,6 +142,8 @@ def build(
     except UnknownNameError as error:
         raise _better_told(call.name, error) from None
     sizes: dict[str, Any] = {"num_classes": num_classes, "input_shape": input_shape}
+    if takes_images(factory) and not call.arguments:
+        return ScoreFunction(factory)
     parameters = inspect.signature(factory).parameters
     wanted = {name: value for name, value in sizes.items() if name in parameters and name not in call.arguments}
     own = registry.canonical_name("model", call.name) is not None
@@ -148,11 +154,14 @@ def build(
                 continue
             raise InputError(f"{call.name} needs to know its {name.replace('_', ' ')}.", f"Give {name}.")
     network = registry.construct(factory, call, **wanted)
-    if not isinstance(network, (nn.Module, Classifier)):
-        raise InputError(
-            f"{call.name} returns {type(network).__name__}, not a torch.nn.Module.", "Return the network."
-        )
-    return network
+    if isinstance(network, (nn.Module, Classifier)):
+        return network
+    if callable(network) and not isinstance(network, type):
+        return ScoreFunction(network)
+    raise InputError(
+        f"{call.name} returns {type(network).__name__}, not a torch.nn.Module.",
+        "Return the network, or a function of images that returns scores.",
+    )
 
 
 def _better_told(name: str, error: UnknownNameError) -> InputError:
@@ -169,6 +178,8 @@ def _better_told(name: str, error: UnknownNameError) -> InputError:
 def build_network(architecture: str, *, num_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
     """The untrained network of an architecture spec, for training or for a checkpoint's weights."""
     network = build(model_call(architecture), num_classes=num_classes, input_shape=input_shape)
+    if isinstance(network, ScoreFunction):
+        raise InputError(f"{architecture} returns scores, and has no weights.", "Name a network, for example cnn.")
     if isinstance(network, Classifier):
         raise InputError(f"{architecture} is trained already.", "Name an architecture, for example cnn.")
     return network
