@@ -106,7 +106,7 @@ class Prober:
                 probes.noise(sample, left),
                 checks.made_progress(len(left), stuck, next=follow.stronger()),
             ]
-            if attack.needs_gradient:
+            if probes.gradients:
                 sizes, margins = probes.gradient_sizes(sample), sample.before
         right = rows["correct"].to_numpy()
         right_before = clean.set_index("index")["correct"].reindex(rows["index"]).to_numpy()
@@ -162,7 +162,7 @@ def _unfit(condition: Condition) -> str:
     if not is_attack(attack) or any(is_attack(part) for part in before):
         return "the chain is not shifts followed by one attack."
     eps = getattr(attack, "eps", None)
-    if attack.minimal or eps is None:
+    if getattr(attack, "minimal", False) or eps is None:
         return "the attack has no budget: it looks for the smallest change."
     if eps == 0:
         return "the budget is 0."
@@ -172,8 +172,8 @@ def _unfit(condition: Condition) -> str:
 
 
 def _gradients(condition: Condition, counts: Counts, sizes: Tensor, margins: Tensor, follow: FollowUp) -> Check:
-    if not any(attack.needs_gradient for attack in condition.attacks):
-        return Check("gradients", "not run", "the attack uses none.")
+    if not counts.gradients:
+        return Check("gradients", "not run", "none was taken.")
     bad, zero, gradients = counts.bad_gradients, counts.zero_gradients, counts.gradients
     return checks.sound_gradients(bad, zero, gradients, sizes, margins, next=follow.without_gradients())
 
@@ -204,13 +204,14 @@ class _Probes:
         return eps
 
     @property
-    def _many_steps(self) -> bool:
-        return self.attack.max_cost().gradients > 1
+    def gradients(self) -> int:
+        """The most that the attack may take for one image."""
+        return self.attack.max_cost().gradients
 
     def one_step(self, left: Images) -> Check:
-        if not self.attack.needs_gradient:
+        if not self.gradients:
             return Check("one_step", "not run", "the attack uses no gradients.")
-        if not self._many_steps:
+        if self.gradients == 1:
             return Check("one_step", "not run", "the attack is one step itself.")
 
         def step(x: Tensor, labels: Tensor, streams: Streams) -> Tensor:
@@ -221,7 +222,7 @@ class _Probes:
         return checks.many_steps_beat_one(len(left), fooled, next=self.follow.stronger())
 
     def score_only(self, left: Images) -> Check:
-        if not self.attack.needs_gradient:
+        if not self.gradients:
             return Check("score_only", "not run", "the attack itself uses scores only.")
         if self.attack.norm not in ("linf", "l2"):
             return Check("score_only", "not run", f"there is no search for {self.attack.norm}.")
@@ -232,13 +233,13 @@ class _Probes:
         # One step does not look for the smallest margin, and many look for the largest loss: on sound networks
         # the search gets a little further on some images.
         further = left.before - found > FURTHER * (left.before - left.after).clamp_min(0) + 1e-6
-        beaten = int(further.sum()) if self._many_steps else fooled
+        beaten = int(further.sum()) if self.gradients > 1 else fooled
         return checks.gradients_beat_search(
             len(left), beaten, fooled, QUERIES, next=self.follow.without_gradients()
         )
 
     def huge_eps(self, sample: Images) -> Check:
-        if not self.attack.needs_gradient:
+        if not self.gradients:
             return Check("huge_eps", "not run", "the attack uses no gradients.")
         pgd = PGD(eps=0.5, steps=HUGE_STEPS)
         found = self.prober.margins(sample, "huge_eps", lambda *given: pgd(self.prober.classifier, *given))

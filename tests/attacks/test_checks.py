@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,6 +183,13 @@ def test_what_makes_no_sense_is_not_run_and_says_why(attack, reason):
     probes = [c for c in result.conditions[1].checks if c.name not in ("gradients", "above_clean")]
     assert {c.status for c in probes} == {"not run"}
     assert all(reason in c.seen for c in probes)
+
+
+def test_an_attack_of_ones_own_without_gradients_is_not_measured_by_them():
+    """It need not say so: what it may cost tells."""
+    blind = Path(__file__).parents[2] / "examples" / "custom_attack.py"
+    result = evaluate(sound(), digits(20), [f"{blind}:Blind(eps=0.1)"])
+    assert outcomes(result, "not run") == {"gradients", "one_step", "score_only", "huge_eps"}
 
 
 def test_what_was_left_out_is_recorded():
