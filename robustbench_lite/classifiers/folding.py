@@ -87,17 +87,31 @@ def _is_product(convolution: nn.Conv2d) -> bool:
 
 
 def _in_place(graph: fx.GraphModule) -> None:
-    """ReLUs overwrite what a convolution or a sum just made: it is needed by nobody else, and memory is time."""
+    """Sums and ReLUs overwrite what a convolution or a sum just made for them alone: memory is time."""
     layers = dict(graph.named_modules())
+    sums = (operator.add, torch.add)
+
+    def is_spare(node: Any) -> bool:
+        made = isinstance(node, fx.Node) and (
+            _calls(node, layers, nn.Conv2d, _FewChannels) or node.target in (*sums, _add)
+        )
+        return made and len(node.users) == 1
+
     for node in graph.graph.nodes:
-        relu = node.op == "call_function" and node.target in (F.relu, torch.relu)
-        if not (relu or _calls(node, layers, nn.ReLU)):
-            continue
-        before = node.args[0]
-        made = before.op == "call_function" and before.target in (operator.add, torch.add)
-        if len(before.users) == 1 and (made or _calls(before, layers, nn.Conv2d, _FewChannels)):
-            node.op, node.target = "call_function", torch.relu_
-            node.args, node.kwargs = (before,), {}
+        called = node.target if node.op == "call_function" else None
+        if called in sums and len(node.args) == 2 and not node.kwargs:
+            spare = [number for number in (0, 1) if is_spare(node.args[number])]
+            if spare:
+                node.target, node.args = _add, (node.args[spare[0]], node.args[1 - spare[0]])
+        elif (called in (F.relu, torch.relu) or _calls(node, layers, nn.ReLU)) and any(
+            map(is_spare, node.args[:1])
+        ):
+            node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, node.args[:1], {}
+
+
+def _add(spare: Tensor, other: Any) -> Tensor:
+    same = isinstance(other, Tensor) and other.shape == spare.shape
+    return spare.add_(other) if same else spare + other
 
 
 def _calls(node: fx.Node, layers: dict[str, nn.Module], *kinds: type[nn.Module]) -> bool:
