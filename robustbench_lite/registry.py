@@ -48,6 +48,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "torchattacks": f"{_PACKAGE}.attacks.torchattacks:torchattacks",
         "square": f"{_PACKAGE}.attacks.square:Square",
         "evolution": f"{_PACKAGE}.attacks.evolution:Evolution",
+        "onepixel": f"{_PACKAGE}.attacks.onepixel:OnePixel",
     },
     "shift": {
         "night": f"{_PACKAGE}.shifts.lighting:Night",

@@ -75,12 +75,19 @@ def _drop(result: Result) -> str:
     return "" if none else f"{100 * result['drop']:+.1f}"
 
 
+def _queries(result: Result) -> str:
+    """Of an attack that took no gradient."""
+    scores_only = result["success_rate"] is not None and not result["gradients_per_sample"]
+    return f"{result['forwards_per_sample']:.0f}" if scores_only else ""
+
+
 _COLUMNS: list[_Column] = [
     ("n", lambda r: str(r["n"])),
     ("accuracy", _accuracy),
     ("doubts", lambda r: str(sum(check["status"] == "triggered" for check in r["checks"]) or "")),
     ("95 % interval", lambda r: f"{100 * r['ci_low']:.1f} – {100 * r['ci_high']:.1f}"),
     ("drop", _drop),
+    ("queries", _queries),
     ("sure when wrong", lambda r: _percent(r["confidence_when_wrong"])),
     ("median l2", lambda r: _number(r["median_l2"])),
     ("median linf", lambda r: _number(r["median_linf"])),
@@ -101,6 +108,8 @@ def _caption(run: Run, results: list[Result], columns: list[str], *, complete: b
         parts.append("doubts: trust checks that triggered, told below")
     if any(r["gradients_per_sample"] for r in results):
         parts.append("gradients: per image")
+    if "queries" in columns:
+        parts.append("queries: forward passes per image")
     if _AS_8BIT in columns:
         parts.append("as 8-bit: images of those that fooled the network that still do, saved with 8 bits")
     if run.record.as_8bit:

@@ -34,7 +34,7 @@ def counted(attack, classifier, n=3):
 def test_the_attacks_here_are_those_without_gradients():
     attacks = {name: registry.load("attack", name) for name in registry.BUILTIN["attack"]}
     without = {name for name, attack in attacks.items() if not getattr(attack, "needs_gradient", True)}
-    assert without == {"square", "evolution"}
+    assert without == {"square", "evolution", "onepixel"}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,30 @@ def test_an_image_that_resists_costs_all_queries_and_not_one_more(spec, queries)
     attack = attack_of(spec.format(queries))
     assert attack.max_cost() == (queries, 0)
     assert counted(attack, Classifier(Unmoved())) == 3 * queries
+
+
+@pytest.mark.parametrize(("population", "queries", "spent"), [(10, 40, 40), (10, 47, 40), (100, 30, 30)])
+def test_onepixel_asks_in_whole_generations(population, queries, spent):
+    attack = attack_of(f"onepixel(population={population}, queries={queries})")
+    assert counted(attack, Classifier(Unmoved())) == 3 * spent
+    assert attack.max_cost() == (queries, 0)
+    towards = dataclasses.replace(attack, target=1)
+    assert counted(towards, Classifier(Unmoved())) <= 3 * queries
+
+
+def test_onepixel_finds_the_pixel_that_counts():
+    """The network asks whether one value is above 0.9, and its score grows towards it."""
+
+    class OneValue(nn.Module):
+        def forward(self, x):
+            near = x.flatten(1)[:, 17]
+            return torch.stack([torch.full_like(near, 0.9), near], 1)
+
+    classifier, x = Classifier(OneValue()), torch.full((2, 1, 5, 5), 0.2)
+    adversarial = attack_of("onepixel(queries=3000)")(classifier, x, torch.zeros(2).long(), streams_of(2))
+    changed = (adversarial - x).flatten(1) != 0
+    assert changed.nonzero().tolist() == [[0, 17], [1, 17]]
+    assert (adversarial.flatten(1)[:, 17] > 0.9).all()
 
 
 def test_restarts_have_a_budget_each():

@@ -102,3 +102,12 @@ def test_an_unfinished_run_says_so(make_run):
 
 def test_groups_are_counted(make_run):
     assert "intervals for 9 groups" in text(make_run(data={"n_groups": 9}), 140)
+
+
+def test_queries_are_counted_for_attacks_without_gradients(make_run):
+    run = make_run()
+    assert "queries" not in text(run, 180)
+    run.record.conditions[1].gradients, run.record.conditions[1].forwards = 0, 12_300
+    shown = text(run, 180)
+    assert re.search(r"pgd\(eps=0.1\) .* 123 │", shown)
+    assert "queries: forward passes per image" in " ".join(shown.split())
