@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.registry import make, spec
-from robustbench_lite.specs import Call, format_call
+from robustbench_lite.specs import Call, format_call, parse
 from robustbench_lite.types import Attack, Condition, is_shift
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class FollowUp:
         return " + ".join([*(spec(part) for part in self.condition.parts if is_shift(part)), attack])
 
     def _same_budget(self, name: str, **arguments: Any) -> str:
-        eps = getattr(self._attack, "eps", None)
-        # Without a budget the usual one is filled in, which linf and l2 have.
-        budget = (
-            {"norm": self._attack.norm if self._scored else "l2"}
-            if eps is None
-            else {"eps": eps, "norm": self._attack.norm}
-        )
+        eps, norm = getattr(self._attack, "eps", None), self._attack.norm
+        # An attack of one's own may measure its budget as nobody else does. Without one the usual is filled in,
+        # which linf and l2 have.
+        if eps is None or norm not in ("linf", "l2", "l1") or (norm == "linf" and eps > 1):
+            budget = {"norm": norm if self._scored else "l2"}
+        else:
+            budget = {"eps": eps, "norm": norm}
         return self._chain(spec(make(format_call(Call(name, {**budget, **arguments})))))
 
     @property
@@ -75,7 +75,8 @@ def command(inputs: Inputs, what: str) -> str:
             options += [flag] if value is True else [flag, str(value)]
     if what == "doctor":
         return shlex.join(["rb", "doctor", *options])
-    verb = ["attack", "--method", what] if make(what).kind == "attack" else ["eval", "--on", what]
+    # One part is an attack; the text is enough to tell, and what it names need not exist elsewhere.
+    verb = ["attack", "--method", what] if len(parse(what)) == 1 else ["eval", "--on", what]
     return shlex.join(["rb", *verb, *options])
 
 

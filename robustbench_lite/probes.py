@@ -89,7 +89,7 @@ class Prober:
             unprobed: why the probes, which cost passes, are left out; empty: they are not.
         """
         blind = checks.blind(counts.bad_gradients, counts.zero_gradients, counts.gradients)
-        follow = FollowUp(condition, blind)
+        follow = FollowUp(condition, blind or not self.classifier.has_gradient)
         sizes, margins = torch.zeros(0), torch.zeros(0)
         reason = unprobed or _unfit(condition) or ("" if rows["attacked"].any() else "no image was attacked.")
         if reason:
@@ -166,6 +166,8 @@ def _unfit(condition: Condition) -> str:
         return "the attack has no budget: it looks for the smallest change."
     if eps == 0:
         return "the budget is 0."
+    if attack.norm == "linf" and eps > 1:
+        return "the budget is larger than the range of the images."
     if getattr(attack, "target", None) is not None:
         return "the attack aims at one class."
     return "" if attack.norm in norms.NORMS else f"there are no probes for {attack.norm}."

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from robustbench_lite.evaluation import evaluate
 from robustbench_lite.followup import FollowUp, command
 from robustbench_lite.registry import make
 from robustbench_lite.runner import Inputs
+from robustbench_lite.types import Attack, Cost
 
 NETWORK = {"logits", "repeatable", "majority"}
 CONDITION = ["gradients", "one_step", "score_only", "huge_eps", "noise", "progress", "above_clean"]
@@ -185,11 +185,27 @@ def test_what_makes_no_sense_is_not_run_and_says_why(attack, reason):
     assert all(reason in c.seen for c in probes)
 
 
-def test_an_attack_of_ones_own_without_gradients_is_not_measured_by_them():
-    """It need not say so: what it may cost tells."""
-    blind = Path(__file__).parents[2] / "examples" / "custom_attack.py"
-    result = evaluate(sound(), digits(20), [f"{blind}:Blind(eps=0.1)"])
-    assert outcomes(result, "not run") == {"gradients", "one_step", "score_only", "huge_eps"}
+@dataclasses.dataclass(frozen=True)
+class Brighter(Attack):
+    """An attack of one's own, which counts its budget as it likes and does not say that it takes no gradients."""
+
+    eps: float = 0.1
+    norm: str = "linf"
+
+    def max_cost(self):
+        return Cost(0, 0)
+
+    def __call__(self, model, images, labels, streams):
+        return (images + 0.1).clamp(0, 1)
+
+
+def test_attacks_of_ones_own_are_checked_as_far_as_that_goes():
+    found = outcomes(evaluate(sound(), digits(20), [Brighter()]), "not run")
+    assert found == {"gradients", "one_step", "score_only", "huge_eps"}
+    for norm in ("l0", "linf"):
+        result = evaluate(sound(), digits(20), [Brighter(eps=64, norm=norm)])
+        assert result.status == "done"
+        assert outcomes(result, "not run") == set(CONDITION) - {"above_clean"}
 
 
 def test_what_was_left_out_is_recorded():
