@@ -61,7 +61,8 @@ class ExampleKeeper:
         kept = self._kept.setdefault((condition, role), [])
         if len(kept) == most and kept[-1].rank <= rank:
             return
-        kept.append(_Kept(rank, row, clean_prediction, clean.cpu(), changed.cpu()))
+        # Copies: a view would keep its whole batch.
+        kept.append(_Kept(rank, row, clean_prediction, clean.cpu().clone(), changed.cpu().clone()))
         kept.sort(key=lambda k: k.rank)
         del kept[most:]
 
