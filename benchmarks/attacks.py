@@ -147,6 +147,8 @@ def _portfolio(name, arguments):
         norm, seed = arguments.norm, arguments.seed
         eps = subject.eps[norm]
         runners = [ours(subject, f"{name}(eps={eps}{'' if norm == 'linf' else f', norm={norm}'})", seed)]
+        if runners == [None]:
+            continue
         if torchattacks:
             run = _torchattacks_standard(eps, norm, subject.classes, seed)
             runners.append(theirs(subject, "torchattacks, 100 steps", run, seed))

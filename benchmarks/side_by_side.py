@@ -165,7 +165,7 @@ def _row(subject, name, found, norm, eps, forwards, gradients):
 
 
 def with_ratios(rows):
-    """How many times the CPU seconds of the first row each takes; the first is ours."""
+    """How many times the CPU seconds of the first row, which is ours, each takes."""
     for row in rows:
         row["times_ours"] = row["cpu_seconds"] / rows[0]["cpu_seconds"]
     return rows
