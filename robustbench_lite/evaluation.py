@@ -182,7 +182,10 @@ def _record(tally: Tally, dataset: Dataset) -> ConditionRecord:
         warnings.append(
             f"the network returned NaN or infinity for {tally.not_finite} changed images; they count as wrong."
         )
-    warnings += [sentence for attack in tally.condition.attacks for sentence in getattr(attack, "warnings", ())]
+    attacks = [
+        member for attack in tally.condition.attacks for member in (attack, *getattr(attack, "attacks", ()))
+    ]
+    warnings += [sentence for attack in attacks for sentence in getattr(attack, "warnings", ())]
     return ConditionRecord(
         spec=tally.spec,
         kind=tally.condition.kind,  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ class Drafted:
 
 def drafted(attack: Attack, model: Model, images: Tensor) -> Model:
     """What the attack sees: the model with the gradients of its copy, if it has one and that pays."""
-    if isinstance(model, HasDraft) and attack.needs_gradient and attack.max_cost().gradients >= _WORTH_IT:
+    if isinstance(model, HasDraft) and attack.max_cost().gradients >= _WORTH_IT:
         copy = model.draft(images)
         return model if copy is None else Drafted(model, copy)
     return model

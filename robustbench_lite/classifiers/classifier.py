@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from robustbench_lite.classifiers.folding import folded
 from robustbench_lite.classifiers.module import ImageModule
-from robustbench_lite.classifiers.scores import ScoreFunction, as_network, attacks_on_scores
+from robustbench_lite.classifiers.outputs import logits_of, with_graph
+from robustbench_lite.classifiers.scores import ScoreFunction, as_network
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import LogitsAndGradient
@@ -131,7 +132,7 @@ class Classifier:
         """
         with self.frozen(), torch.enable_grad():
             x = images.detach().requires_grad_()
-            logits = _with_graph(self._forward(x))
+            logits = with_graph(self._forward(x))
             with _memory_told():
                 (grad,) = torch.autograd.grad(loss(logits).sum(), x)
         return LogitsAndGradient(logits.detach(), self._counted(grad))
@@ -149,7 +150,7 @@ class Classifier:
         def forward(images: Tensor) -> Tensor:
             with self.frozen():
                 logits = self._forward(images)
-            return _with_graph(logits) if images.requires_grad and torch.is_grad_enabled() else logits
+            return with_graph(logits) if images.requires_grad and torch.is_grad_enabled() else logits
 
         def seen(grad: Tensor) -> Tensor:
             # Contiguous, for some attacks of others take a flat view of it.
@@ -236,7 +237,7 @@ class Classifier:
                 "Check --input-size and --channels.",
             ) from error
         self._spent.forwards += len(images)
-        return _logits(out, len(images))
+        return logits_of(out, len(images))
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -279,36 +280,9 @@ class Classifier:
         return digest.hexdigest()
 
 
-def _with_graph(logits: Tensor) -> Tensor:
-    if not logits.requires_grad:
-        raise InputError(
-            "the network has no gradient with respect to its images, which this attack needs.",
-            "Remove what cuts it: rounding, argmax, torch.no_grad, numpy; "
-            f"or take an attack on scores: {attacks_on_scores()}.",
-        )
-    return logits
-
-
 @contextmanager
 def _memory_told() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
         raise InputError("the device is out of memory.", "Give a smaller --batch-size.") from None
-
-
-def _logits(out: Any, n: int) -> Tensor:
-    """The tensor of logits in whatever the network returns."""
-    if isinstance(out, dict) and "logits" in out:
-        out = out["logits"]
-    elif hasattr(out, "logits"):  # transformers' outputs, GoogLeNet and Inception in train mode
-        out = out.logits
-    elif isinstance(out, (tuple, list)) and out:
-        out = out[0]
-    if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != n or out.shape[1] < 2:
-        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise InputError(
-            f"the network returns {got} for {n} images; logits of shape ({n}, number of classes) are needed.",
-            "Give a classifier.",
-        )
-    return out.float()

@@ -208,3 +208,10 @@ def test_in_a_run_it_is_verified_scored_afresh_and_its_faults_are_named():
     assert pgd.gradients == 3 * result.samples.query("condition == @pgd.spec")["attacked"].sum()
     accuracy = result.samples.groupby("condition")["correct"].mean()
     assert accuracy[auto.spec] <= accuracy[pgd.spec] <= accuracy[clean.spec]
+
+
+def test_the_faults_of_a_member_of_worst_are_named():
+    spec = "worst(fgsm(norm=l2), torchattacks:CW(steps=2), eps=0.3)"
+    (_, worst) = evaluate(load_classifier("demo"), load_dataset("digits", limit=4), [spec]).conditions
+    assert worst.spec == spec
+    assert "does not search c" in " ".join(worst.warnings)
