@@ -106,6 +106,8 @@ def evaluate(
     total = len(dataset) * len(tallies)
     try:
         with classifier.frozen():
+            for tally in tallies:
+                tally.calibrate(classifier, dataset, seed, batch_size)
             for batch in dataset.batches(batch_size):
                 skipped += batch.skipped
                 if len(batch.labels):
@@ -204,15 +206,24 @@ def _record(tally: Tally, dataset: Dataset) -> ConditionRecord:
 
 
 def _parameters(part: Attack | Shift) -> dict[str, Any]:
-    """The name and every argument, defaults included; the attacks of a portfolio as specs."""
+    """The name and every argument, defaults included; the attacks of a portfolio as specs.
+
+    What a calibration found out follows, as ``reference.slope``.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, tuple):
             return [plain(item) for item in value]
         return spec(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
 
-    fields = dataclasses.fields(part)  # type: ignore[arg-type]
-    return {"name": spec(part).partition("(")[0], **{f.name: plain(getattr(part, f.name)) for f in fields}}
+    given: dict[str, Any] = {"name": spec(part).partition("(")[0]}
+    for field_ in dataclasses.fields(part):  # type: ignore[arg-type]
+        value = getattr(part, field_.name)
+        if field_.compare:
+            given[field_.name] = plain(value)
+        elif value is not None:  # found out on a sample of the data
+            given |= {f"{field_.name}.{key}": found for key, found in dataclasses.asdict(value).items()}
+    return given
 
 
 def _curve(tally: Tally, dataset: Dataset) -> list[CurvePoint]:

@@ -14,9 +14,10 @@ from torch import Tensor
 from robustbench_lite import norms
 from robustbench_lite.applying import Outcome, apply
 from robustbench_lite.attacks.losses import margin, reached
+from robustbench_lite.calibrating import calibrated
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.data.dataset import Batch
+from robustbench_lite.data.dataset import Batch, Dataset
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.registry import severity_of
 from robustbench_lite.runs import COLUMNS
@@ -40,6 +41,21 @@ class Tally:
     seconds: float = 0.0
     checks: list[Check] = field(default_factory=list)
     check_passes: int = 0
+
+    def calibrate(self, classifier: Classifier, dataset: Dataset, seed: int, batch_size: int) -> None:
+        """Show a sample of the data to the attacks that want to see one, and count what that costs."""
+        start = time.perf_counter()
+        self.condition = calibrated(self.condition, classifier, dataset, seed, batch_size)
+        self.spend(classifier)
+        self.seconds += time.perf_counter() - start
+
+    def spend(self, classifier: Classifier) -> None:
+        """Take over what the classifier has counted."""
+        counts = classifier.take_counts()
+        self.forwards += counts.forwards
+        self.gradients += counts.gradients
+        self.bad_gradients += counts.bad_gradients
+        self.zero_gradients += counts.zero_gradients
 
     def add(self, rows: pd.DataFrame) -> None:
         """Keep the rows of a batch, now and then in one piece.

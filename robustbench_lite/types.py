@@ -97,6 +97,22 @@ class Traced(Protocol):
         """What a call returns, and which attack fooled the network."""
 
 
+@runtime_checkable
+class Calibrating(Protocol):
+    """An attack that looks at a sample of the data before it judges the first image."""
+
+    @abstractmethod
+    def calibrated(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Attack:
+        """The attack with what the sample has shown, in fields that are not compared and so no part of its spec.
+
+        Args:
+            model: the classifier.
+            images: (N, C, H, W) in [0, 1], all classified as their label.
+            labels: (N,).
+            streams: one per image.
+        """
+
+
 class Shift(Protocol):
     """Changes images as the world would: light, lens, camera, weather. Sees only the images.
 

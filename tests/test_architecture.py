@@ -23,24 +23,36 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: set() for name in BASE},
     "references": set(),
     "registry": {"references"},
+    "descriptions": {"registry"},
     "attacks": {"registry", "checks"},
     "shifts": set(),
     "checks": set(),
     "generative": {"registry"},
-    "classifiers": {"registry"},
+    "classifiers": {"registry", "descriptions"},
     "data": {"registry", "runs"},
     "provenance": set(),
     "runs": set(),
     "metrics": {"runs"},
-    "reports": {"registry", "runs", "metrics"},
+    "reports": {"registry", "descriptions", "runs", "metrics"},
     "examples": {"runs"},
     "saving": {"data", "examples"},
     "training": {"registry", "classifiers", "data", "attacks"},
     "outliers": {"registry", "classifiers", "data", "generative"},
     "applying": {"registry", "attacks", "shifts"},
+    "calibrating": {"registry", "classifiers", "data"},
     "followup": {"registry", "runs"},
     "probes": {"registry", "attacks", "checks", "classifiers", "data", "followup"},
-    "scoring": {"registry", "attacks", "checks", "classifiers", "data", "runs", "examples", "applying"},
+    "scoring": {
+        "registry",
+        "attacks",
+        "checks",
+        "classifiers",
+        "data",
+        "runs",
+        "examples",
+        "applying",
+        "calibrating",
+    },
     "evaluation": {
         *("registry", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying", "scoring"),
         "probes",
@@ -51,7 +63,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
-WITHOUT_TORCH = ("errors", "rng", "specs", "types", "references", "registry", "runs", "metrics", "reports")
+WITHOUT_TORCH = (
+    "errors",
+    "rng",
+    "specs",
+    "types",
+    "references",
+    "registry",
+    "descriptions",
+    "runs",
+    "metrics",
+    "reports",
+)
 
 
 def module_name(file: Path) -> str:

@@ -23,7 +23,7 @@ from PIL import Image
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from robustbench_lite import load_classifier, registry
+from robustbench_lite import descriptions, load_classifier, registry
 from robustbench_lite.cli import app
 from robustbench_lite.runs import COLUMNS, RunRecord
 
@@ -68,7 +68,7 @@ def test_every_command_and_option_is_documented(command):
 
 @pytest.mark.parametrize("kind", ["attack", "shift"])
 def test_every_argument_of_attacks_and_shifts_is_documented(kind):
-    arguments = {a for entry in registry.describe(kind) for a in entry.parameters}
+    arguments = {a for entry in descriptions.describe(kind) for a in entry.parameters}
     assert [a for a in sorted(arguments) if not is_mentioned(a)] == []
 
 

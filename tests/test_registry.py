@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import robustbench_lite
-from robustbench_lite import registry
+from robustbench_lite import descriptions, registry
+from robustbench_lite.descriptions import describe
 from robustbench_lite.errors import InputError, UnknownNameError
-from robustbench_lite.registry import canonical_name, describe, load, make, names, spec
+from robustbench_lite.registry import canonical_name, load, make, names, spec
 from robustbench_lite.specs import Call
 from robustbench_lite.types import Attack, Condition
 
@@ -117,13 +118,18 @@ def values_of(hint: Any) -> st.SearchStrategy:
     raise NotImplementedError(f"no strategy for {hint}: add one")
 
 
+def arguments_of(cls):
+    """The fields that a spec can say."""
+    return [field for field in dataclasses.fields(cls) if field.compare]
+
+
 @st.composite
 def made(draw, kind, name):
     """An instance with some of its arguments given, each of them possible on its own."""
     cls = load(kind, name)
     hints = typing.get_type_hints(cls)
     arguments = {}
-    for field in dataclasses.fields(cls):
+    for field in arguments_of(cls):
         if draw(st.booleans()) or field.name == "attacks":
             value = draw(values_of(hints[field.name]))
             try:
@@ -251,10 +257,10 @@ def registered(own, monkeypatch):
     found = [EntryPoint(name, where, "robustbench_lite") for name, where in points.items()]
     monkeypatch.setattr(registry, "entry_points", lambda group: found if group == "robustbench_lite" else [])
     registry._entry_points.cache_clear()
-    registry._source.cache_clear()
+    descriptions._source.cache_clear()
     yield
     registry._entry_points.cache_clear()
-    registry._source.cache_clear()
+    descriptions._source.cache_clear()
 
 
 @pytest.mark.parametrize("where", ["own.py", "./own.py", "own_module_for_a_test"])
@@ -340,11 +346,11 @@ def test_a_package_that_fails_does_not_break_the_list(own, monkeypatch, source):
     (package / "shifts.py").write_text(OWN)
     found = [EntryPoint("shift.bars", "broken_package_for_a_test.shifts:Bars", "robustbench_lite")]
     monkeypatch.setattr(registry, "_entry_points", lambda: [(p.name, p.value) for p in found])
-    registry._source.cache_clear()
+    descriptions._source.cache_clear()
     listed = {d.name: d for d in describe("shift")}
     assert listed["bars"].summary.startswith("not importable")
     assert listed["night"].parameters
-    registry._source.cache_clear()
+    descriptions._source.cache_clear()
     with pytest.raises(InputError, match=r"broken_package_for_a_test.shifts fails on import"):
         make("bars")
 
@@ -368,8 +374,8 @@ def test_the_description_is_that_of_the_class(kind, name):
     cls = load(kind, name)
     assert cls.kind == kind
     assert listed.summary == (cls.__doc__ or "").partition("\n")[0]
-    assert list(listed.parameters) == [f.name for f in dataclasses.fields(cls)]
-    for field in dataclasses.fields(cls):
+    assert list(listed.parameters) == [f.name for f in arguments_of(cls)]
+    for field in arguments_of(cls):
         assert eval(listed.parameters[field.name]) == field.default
 
 

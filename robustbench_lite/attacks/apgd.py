@@ -90,7 +90,7 @@ class APGD(Attack):
             rank, restart = divmod(number, self.restarts)
             x = images[active]
             start = norms.random_start(streams[active], x, eps, self.norm, rank, restart)
-            final, done = self._climb(model, x, (x + start).clamp(0, 1), goal[active], rivals[active, rank], eps)
+            final, done = self.climb(model, x, (x + start).clamp(0, 1), goal[active], rivals[active, rank], eps)
             result[active] = final
             active = active[~done]
         return result
@@ -100,7 +100,7 @@ class APGD(Attack):
             return loss_towards(self.loss, goal, rival)
         return loss_function(self.loss, goal, targeted=self.target is not None)
 
-    def _climb(
+    def climb(
         self, model: Model, x: Tensor, z: Tensor, goal: Tensor, rival: Tensor, eps: float
     ) -> tuple[Tensor, Tensor]:
         """Best points, or the first that reached the goal, and which did.

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustbench_lite.descriptions import describe
 from robustbench_lite.errors import InputError, RbError
-from robustbench_lite.registry import describe
 
 
 class ScoreFunction(nn.Module):

@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite import registry
-from robustbench_lite.registry import Description
+from robustbench_lite import descriptions
+from robustbench_lite.descriptions import Description
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +20,7 @@ _INDENT = " " * 18
 
 def describe(what: str = "") -> dict[str, list[Description]]:
     """What is registered, under the plural of its kind; nothing named: all kinds."""
-    return {name: registry.describe(kind) for name, kind in KINDS.items() if what in ("", name)}
+    return {name: descriptions.describe(kind) for name, kind in KINDS.items() if what in ("", name)}
 
 
 def print_listing(what: str = "") -> None:

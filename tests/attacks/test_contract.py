@@ -42,6 +42,8 @@ SPECS = [
     "fmn(steps=10, step_size=1, target=least-likely)",
     "deepfool(steps=5)",
     "deepfool(steps=5, norm=linf, candidates=2)",
+    "adaptive(eps=0.6)",
+    "adaptive(eps=4, norm=l2)",
     "worst(fgsm, pgd(steps=3), fmn(steps=3, norm=linf), eps=0.1)",
     "worst(ddn(steps=5), fgsm(norm=l2), eps=0.4)",
     "square(eps=0.1, queries=40, restarts=2)",

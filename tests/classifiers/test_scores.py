@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_lite import registry
+from robustbench_lite import descriptions, registry
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import build_network, load_classifier
 from robustbench_lite.data.loading import load_dataset
@@ -130,7 +130,7 @@ def test_a_function_is_attacked_as_the_network_that_it_hides(spec):
 
 
 def test_every_attack_on_scores_is_listed_without_importing_it():
-    listed = {entry.name for entry in registry.describe("attack") if entry.scores_only}
+    listed = {entry.name for entry in descriptions.describe("attack") if entry.scores_only}
     assert listed >= {"square", "evolution"}
     for name in listed:
         assert registry.load("attack", name).needs_gradient is False

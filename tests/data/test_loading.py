@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from robustbench_lite import registry
+from robustbench_lite import descriptions, registry
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.data.source import Source
 from robustbench_lite.errors import InputError, UnknownNameError
@@ -205,7 +205,7 @@ def test_mnist_is_torchvisions(shared_data):
 
 
 def test_every_built_in_name_is_described():
-    lines = {line.name: line for line in registry.describe("data")}
+    lines = {line.name: line for line in descriptions.describe("data")}
     assert set(registry.BUILTIN["data"]) <= set(lines)
     assert all(line.summary.endswith(".") for line in lines.values())
     assert dict(lines["folder"].parameters) == {"path": "required"}
@@ -216,7 +216,7 @@ def test_describing_does_not_import_torch(tmp_path):
     code = """
 import sys
 from robustbench_lite import registry
-registry.describe("data")
+descriptions.describe("data")
 sys.exit("torch" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustbench_lite import registry
+from robustbench_lite import descriptions, registry
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 
@@ -180,7 +180,7 @@ def test_physical_arguments_round_trip():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_listing_has_one_line_and_all_arguments(name):
-    described = next(d for d in registry.describe("shift") if d.name == name)
+    described = next(d for d in descriptions.describe("shift") if d.name == name)
     assert described.summary.endswith(".")
     fields = dataclasses.fields(registry.load("shift", name))
     assert list(described.parameters) == [field.name for field in fields]
