@@ -53,6 +53,8 @@ def _calibrated(
     places = sorted(range(len(ids)), key=lambda i: (stable_hash(seed, "calibration", ids[i]), i))[:SAMPLE]
     images, labels, kept = [], [], list[str]()
     for batch in dataset.select(places).batches(batch_size):
+        if len(batch.labels) == 0:  # all of them damaged
+            continue
         x, y = batch.images.to(classifier.device), batch.labels.to(classifier.device)
         for shift in before:
             x = shift(x, Streams(seed, spec(shift), batch.sample_ids))
@@ -60,5 +62,7 @@ def _calibrated(
         images.append(x[right])
         labels.append(y[right])
         kept += [batch.sample_ids[i] for i in right.tolist()]
+    if not kept:
+        return attack  # type: ignore[return-value]
     streams = Streams(seed, f"calibration of {spec(attack)}", tuple(kept))  # type: ignore[arg-type]
     return attack.calibrated(classifier, torch.cat(images), torch.cat(labels), streams)

@@ -16,7 +16,7 @@ from robustbench_lite.applying import Outcome, apply
 from robustbench_lite.attacks.losses import margin, reached
 from robustbench_lite.calibrating import calibrated
 from robustbench_lite.checks import Check
-from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.data.dataset import Batch, Dataset
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.registry import severity_of
@@ -45,13 +45,13 @@ class Tally:
     def calibrate(self, classifier: Classifier, dataset: Dataset, seed: int, batch_size: int) -> None:
         """Show a sample of the data to the attacks that want to see one, and count what that costs."""
         start = time.perf_counter()
+        classifier.take_counts()  # what was spent before is nobody's cost
         self.condition = calibrated(self.condition, classifier, dataset, seed, batch_size)
-        self.spend(classifier)
+        self.spend(classifier.take_counts())
         self.seconds += time.perf_counter() - start
 
-    def spend(self, classifier: Classifier) -> None:
-        """Take over what the classifier has counted."""
-        counts = classifier.take_counts()
+    def spend(self, counts: Counts) -> None:
+        """Add what the classifier has counted."""
         self.forwards += counts.forwards
         self.gradients += counts.gradients
         self.bad_gradients += counts.bad_gradients
@@ -128,10 +128,7 @@ def score(
     tally.add(rows)
     if tally.condition.parts:
         hands.keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
-    tally.forwards += counts.forwards if tally.condition.parts else len(labels)
-    tally.gradients += counts.gradients
-    tally.bad_gradients += counts.bad_gradients
-    tally.zero_gradients += counts.zero_gradients
+    tally.spend(counts if tally.condition.parts else counts._replace(forwards=len(labels)))
     tally.not_finite += int((~finite).sum())
     tally.seconds += time.perf_counter() - start
 

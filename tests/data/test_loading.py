@@ -215,7 +215,7 @@ def test_every_built_in_name_is_described():
 def test_describing_does_not_import_torch(tmp_path):
     code = """
 import sys
-from robustbench_lite import registry
+from robustbench_lite import descriptions
 descriptions.describe("data")
 sys.exit("torch" in sys.modules)
 """
