@@ -39,6 +39,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
         "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
         "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
+        "fab": f"{_PACKAGE}.attacks.fab:FAB",
         "worst": f"{_PACKAGE}.attacks.portfolio:Worst",
         "adaptive": f"{_PACKAGE}.attacks.adaptive:Adaptive",
         "torchattacks": f"{_PACKAGE}.attacks.torchattacks:torchattacks",

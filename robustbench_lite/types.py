@@ -89,6 +89,15 @@ class Attack(Protocol):
 
 
 @runtime_checkable
+class StopsWithin(Protocol):
+    """An attack for the smallest perturbation that can be content with one within a budget."""
+
+    @abstractmethod
+    def within(self, model: Model, images: Tensor, labels: Tensor, streams: Streams, eps: float) -> Tensor:
+        """As a call, but an image is finished as soon as a perturbation of at most eps is found."""
+
+
+@runtime_checkable
 class Traced(Protocol):
     """An attack made of attacks, which tells which of them fooled the network."""
 

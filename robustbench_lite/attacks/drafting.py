@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from robustbench_lite.rng import Streams
-from robustbench_lite.types import Attack, HasDraft, LogitsAndGradient, Model
+from robustbench_lite.types import Attack, HasDraft, LogitsAndGradient, Model, StopsWithin
 
 _WORTH_IT = 10  # gradients per image from which the copy saves more than the looks at the result cost
 
@@ -59,10 +60,11 @@ def doubtful(attack: Attack, model: Model, found: Tensor, labels: Tensor) -> lis
     return rows
 
 
-def run(attack: Attack, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
-    """An attack inside another: what it finds, with the doubtful images attacked again."""
-    found = attack(model, images, labels, streams)
+def run(attack: Attack, model: Model, images: Tensor, labels: Tensor, streams: Streams, eps: float) -> Tensor:
+    """An attack inside another, which counts what is within eps: the doubtful images are attacked again."""
+    search = partial(attack.within, eps=eps) if isinstance(attack, StopsWithin) else attack
+    found = search(model, images, labels, streams)
     again = doubtful(attack, model, found, labels)
     if again and isinstance(model, Drafted):
-        found[again] = attack(model.truth, images[again], labels[again], streams[again])
+        found[again] = search(model.truth, images[again], labels[again], streams[again])
     return found

@@ -24,7 +24,7 @@ class Worst(Attack):
 
     The attacks run in the order given, and each gets only the images that resisted those before it, so the cheap
     ones go first. A member that looks for the smallest perturbation has fooled an image if what it found is within
-    the budget.
+    the budget; one that can (``StopsWithin``) stops there.
 
     Args:
         attacks: the members, in the brackets of the spec without a name: ``worst(pgd, square, eps=8/255)``. They
@@ -107,7 +107,7 @@ def run_all(
             break
         own = dataclasses.replace(streams[active], condition=f"{streams.condition}/{number}")
         x, y = images[active], labels[active]
-        found, names = _one(with_eps(attack, eps), model, x, y, own)
+        found, names = _one(with_eps(attack, eps), model, x, y, own, eps)
         inside = norms.size(found - x, attack.norm) <= eps + 1e-6 * max(1, eps)  # as the evaluator
         logits = model(found)
         lead = torch.where(inside, margin(logits, y).nan_to_num(nan=torch.inf), -torch.inf)
@@ -122,9 +122,9 @@ def run_all(
 
 
 def _one(
-    attack: Attack, model: Model, x: Tensor, y: Tensor, streams: Streams
+    attack: Attack, model: Model, x: Tensor, y: Tensor, streams: Streams, eps: float
 ) -> tuple[Tensor, Sequence[str | None]]:
     """What one member found, and the names that its hits go under: a portfolio's members have their own."""
     if isinstance(attack, Traced):
         return attack.trace(model, x, y, streams)
-    return run(attack, model, x, y, streams), [spec(with_eps(attack, None))] * len(x)
+    return run(attack, model, x, y, streams, eps), [spec(with_eps(attack, None))] * len(x)
