@@ -58,9 +58,10 @@ def test_cw_moves_pixels_that_are_exactly_0_or_1():
     assert moved > 0.3
 
 
-def test_cw_with_confidence_passes_the_border_by_so_much():
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_cw_with_confidence_passes_the_border_by_so_much(norm):
     classifier, images, labels, streams = setting()
-    adversarial = CW(confidence=1.0)(classifier, images, labels, streams)
+    adversarial = CW(norm=norm, confidence=1.0)(classifier, images, labels, streams)
     logits = classifier(adversarial)
     lead = logits.gather(1, 1 - labels[:, None]) - logits.gather(1, labels[:, None])
     assert lead.min() >= 1.0

@@ -20,7 +20,7 @@ NORMS = ["l2", "linf", "l1"]
     [
         *("ddn", "ddn(loss=margin)", "ddn(target={})", "fmn(target={})", "fmn(step_size=1, gamma=0.05)"),
         *(f"fmn(norm={norm})" for norm in NORMS),
-        *("deepfool", "deepfool(norm=linf)"),
+        *("deepfool", "deepfool(norm=linf)", "cw(norm=linf)", "cw(norm=linf, target={})"),
     ],
 )
 def test_the_change_is_within_five_percent_of_the_smallest(spec):
@@ -40,7 +40,9 @@ def test_the_change_is_within_five_percent_of_the_smallest(spec):
     assert ratio.max() <= 1.05, ratio
 
 
-@pytest.mark.parametrize("spec", ["ddn", *(f"fmn(norm={norm}, steps=20)" for norm in [*NORMS, "l0"])])
+@pytest.mark.parametrize(
+    "spec", ["ddn", "cw(norm=linf, steps=20)", *(f"fmn(norm={norm}, steps=20)" for norm in [*NORMS, "l0"])]
+)
 def test_nothing_found_leaves_the_images(spec):
     class Constant(nn.Module):
         def forward(self, x):
@@ -123,7 +125,13 @@ def test_what_cannot_be_is_refused(spec):
 
 
 # Medians over the first 100 test images that the network classifies correctly (benchmarks/minimal.py).
-MEASURED = {"ddn": 1.82, "fmn": 2.16, "fmn(norm=linf)": 0.157, "deepfool(norm=linf)": 0.276}
+MEASURED = {
+    "ddn": 1.82,
+    "fmn": 2.16,
+    "fmn(norm=linf)": 0.157,
+    "cw(norm=linf, steps=50)": 0.170,
+    "deepfool(norm=linf)": 0.276,
+}
 
 
 @needs_wong
