@@ -195,7 +195,7 @@ def minimal(arguments):
 
 
 _MINIMAL = {
-    "l2": ("ddn", "ddn(steps=1000)", "fmn", "cw", "cw(steps=50)", "deepfool", "fab", "lbfgs"),
+    "l2": ("ddn", "ddn(steps=1000)", "fmn", "cw", "cw(steps=50)", "deepfool", "fab(norm=l2)", "lbfgs"),
     "linf": ("fmn(norm=linf)", "cw(norm=linf)", "deepfool(norm=linf)", "fab(norm=linf)"),
 }
 _TORCHATTACKS_MINIMAL = {

@@ -131,6 +131,7 @@ MEASURED = {
     "fmn(norm=linf)": 0.157,
     "cw(norm=linf, steps=50)": 0.170,
     "deepfool(norm=linf)": 0.276,
+    "fab(targets=1)": 0.168,
 }
 
 
