@@ -40,6 +40,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
         "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
         "fab": f"{_PACKAGE}.attacks.fab:FAB",
+        "autoattack": f"{_PACKAGE}.attacks.autoattack:AutoAttack",
         "worst": f"{_PACKAGE}.attacks.portfolio:Worst",
         "adaptive": f"{_PACKAGE}.attacks.adaptive:Adaptive",
         "torchattacks": f"{_PACKAGE}.attacks.torchattacks:torchattacks",

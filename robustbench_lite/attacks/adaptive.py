@@ -19,9 +19,10 @@ _OPENING = 3 + 20
 _TARGETED = 3 * 20
 _DESCENTS = 1 + 2 + 3 * 4 + 10
 _AIMED = 3 * 60 + 10 * 100 + 4 * 100
+_RESTARTS = (2 + 4 + 10) * 50
 _QUERIES = 5000
 # Gradients and further looks of one descent, and looks that each other try takes at its end.
-_PER_DESCENT, _LOOKS_PER_DESCENT, _LOOKS = 2 + 64, 5, 2 + 3 + 17 + 17
+_PER_DESCENT, _LOOKS_PER_DESCENT, _LOOKS = 2 + 64, 5, 2 + 3 + 2 * 17 + 16 + 1
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class Adaptive(Attack):
     climb of the margin (Carlini & Wagner, IEEE S&P 2017), which ends most that fall at all. Then it is chased from
     outside: a try that may err in a ball of 1.25 eps comes down to 1.1, 1.05, 1.02 and 1 eps only as long as it
     does. The smallest of these balls says by how much the image resists, and so does its margin, on the scale that
-    a sample of the data has shown. Images that resist by more than 25 % of eps are let go; the others are attacked
-    towards the likeliest classes; below 15, 5, 3 and 2 % follow more and more tries: up to 17 restarts of Auto-PGD
-    with the targeted DLR loss (Croce & Hein, ICML 2020) and 25 descents, from diversified starts (Tashiro et al.,
-    NeurIPS 2020), and below 3 % 5,000 queries of Square (Andriushchenko et al., ECCV 2020).
+    a sample of the data has shown. Images that resist by more than 25 % of eps are let go (in l2 these limits are
+    twice as wide); the others are attacked towards the likeliest classes; below 15, 5, 3 and 2 % follow more and
+    more tries: 25 descents from diversified starts (Tashiro et al., NeurIPS 2020), 16 climbs from random ones, 17
+    restarts of Auto-PGD with the targeted DLR loss (Croce & Hein, ICML 2020), and below 3 % 5,000 queries of
+    Square (Andriushchenko et al., ECCV 2020).
 
     The sample, drawn by the seed, also shows whether gradients mislead: whether 150 queries of Square get further
     than they did, and whether they are zero or do not raise the loss. A soft alarm sends Square after every image
@@ -68,7 +70,7 @@ class Adaptive(Attack):
         return (told,)
 
     def max_cost(self) -> Cost:
-        gradients = _OPENING + _TARGETED + _DESCENTS * _PER_DESCENT + _AIMED
+        gradients = _OPENING + _TARGETED + _DESCENTS * _PER_DESCENT + _AIMED + _RESTARTS
         looks = _LOOKS + _DESCENTS * _LOOKS_PER_DESCENT
         return Cost(gradients + looks + _QUERIES, gradients)
 
@@ -112,10 +114,13 @@ def _chase_all(chase: Chase) -> None:
     chase.descend(chase.standing(), 1, first=None)
     chase.aim_at_likeliest(chase.standing(0.25))
     chase.descend(chase.standing(0.15), 2, first=1)
+    chase.restart(chase.standing(0.15), 2, first=None)
     for hold in (0.05, 0.04, 0.03):
         chase.descend(chase.standing(hold), 4)
+    chase.restart(chase.standing(0.05), 4)
     chase.aim(chase.standing(0.03), rank=0, restarts=3, steps=60)
     chase.aim(chase.standing(0.02), rank=0, restarts=10, steps=100)
     chase.descend(chase.standing(0.02), 10)
+    chase.restart(chase.standing(0.02), 10)
     chase.aim(chase.standing(0.02), rank=1, restarts=4, steps=100)
     chase.search(chase.standing(0.03 if chase.reference.alarm == "none" else 0.06), _QUERIES)

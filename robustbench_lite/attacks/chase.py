@@ -28,6 +28,8 @@ _BALLS = (
 # Rivals of the copies of a descent: whichever class comes first, then the second, first and third likeliest.
 _RANKS = (None, 1, 0, 2)
 _RIVALS = 3
+# In l2 the first tries say less about how firmly an image stands: twice as far is looked at as closely.
+_REACH = {"linf": 1.0, "l2": 2.0}
 
 
 class Chase:
@@ -69,7 +71,7 @@ class Chase:
         """Indices of the images that resist, but not by more than this share of eps, as far as is known."""
         by_margin = (-self.lead / self.reference.slope).nan_to_num(nan=0.0, posinf=torch.inf)
         holds = torch.minimum(self.fell_at - 1, by_margin)
-        return ((holds <= hold + 1e-6) & ~self.fooled).nonzero()[:, 0]
+        return ((holds <= _REACH[self.norm] * hold + 1e-6) & ~self.fooled).nonzero()[:, 0]
 
     def open(self) -> None:
         """Three steps for what falls at once, then twenty."""
@@ -95,13 +97,8 @@ class Chase:
         if len(owner) == 0:
             return
         self._tries += 1
-        likeliest, own = self._rivals(owner), self.labels[owner]
-        ranks = _RANKS if copies > 2 else _RANKS[_RANKS.index(first) :]
-        wanted = [ranks[copy % len(ranks)] for copy in range(copies)]
-        rivals = [own if rank is None or rank >= likeliest.shape[1] else likeliest[:, rank] for rank in wanted]
+        rows = self._copies(owner, copies, first)
         weights = 2 * self._draw(owner, copies) - 1
-        many = owner.repeat(copies)
-        rows = Rows(many, self.images[many], self.labels[many], torch.cat(rivals), self.images[many])
         rows = diversified(self.model, rows, weights, _BALLS[0][0] * self.eps, self.norm)
         for radius, longest, shortest, steps in _BALLS:
             z = rows.x + norms.project(rows.z - rows.x, radius * self.eps, self.norm)
@@ -117,20 +114,29 @@ class Chase:
                 return
             self.fell_at[rows.owner] = self.fell_at[rows.owner].clamp_max(radius)
 
+    def restart(self, owner: Tensor, copies: int, *, first: int | None = None) -> None:
+        """Climbs of fifty steps from random points of the ball; arguments as for ``descend``.
+
+        They find what descents do not, above all in l2.
+        """
+        if len(owner) == 0:
+            return
+        self._tries += 1
+        rows = self._copies(owner, copies, first)
+        rows = rows._replace(z=(rows.x + torch.cat(self._starts(owner, copies))).clamp(0, 1))
+        lengths = [self.eps * length for length in falling(1, 0.02, 50)]
+        self._take("restart", rows.owner, climb(self.model, rows, self.eps, lengths, self.norm))
+
     def aim(self, owner: Tensor, *, rank: int, restarts: int, steps: int) -> None:
         """Auto-PGD with the targeted DLR loss towards one of the likeliest classes, all restarts together."""
         rivals = self._rivals(owner)
         if len(owner) == 0 or rank >= rivals.shape[1]:
             return
         self._tries += 1
-        many, streams = owner.repeat(restarts), self.streams[owner]
+        many = owner.repeat(restarts)
         x, y = self.images[many], self.labels[many]
-        starts = [
-            norms.random_start(streams, self.images[owner], self.eps, self.norm, "aim", self._tries, restart)
-            for restart in range(restarts)
-        ]
         attack = APGD(eps=self.eps, norm=self.norm, steps=steps, loss="dlr", targets=1)
-        z = (x + torch.cat(starts)).clamp(0, 1)
+        z = (x + torch.cat(self._starts(owner, restarts))).clamp(0, 1)
         found, _ = attack.climb(self.model, x, z, y, rivals[:, rank].repeat(restarts), self.eps)
         self._look("aimed", many, found)
 
@@ -141,6 +147,23 @@ class Chase:
         square = Square(eps=self.eps, norm=self.norm, queries=queries)
         found = square(self.model, self.images[owner], self.labels[owner], self.streams[owner])
         self._look("square", owner, found)
+
+    def _copies(self, owner: Tensor, copies: int, first: int | None) -> Rows:
+        """Rows at the images themselves, the images of a copy one after another, each copy with its rivals."""
+        likeliest, own = self._rivals(owner), self.labels[owner]
+        ranks = _RANKS if copies > 2 else _RANKS[_RANKS.index(first) :]
+        wanted = [ranks[copy % len(ranks)] for copy in range(copies)]
+        rivals = [own if rank is None or rank >= likeliest.shape[1] else likeliest[:, rank] for rank in wanted]
+        many = owner.repeat(copies)
+        return Rows(many, self.images[many], self.labels[many], torch.cat(rivals), self.images[many])
+
+    def _starts(self, owner: Tensor, copies: int) -> list[Tensor]:
+        """Random points of the ball for every copy."""
+        images, streams = self.images[owner], self.streams[owner]
+        return [
+            norms.random_start(streams, images, self.eps, self.norm, "start", self._tries, copy)
+            for copy in range(copies)
+        ]
 
     def _draw(self, owner: Tensor, copies: int) -> Tensor:
         """Uniform numbers (R, K) for every copy of every image, the images of a copy one after another."""

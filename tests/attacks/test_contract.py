@@ -43,6 +43,8 @@ SPECS = [
     "fmn(steps=10, step_size=1, target=least-likely)",
     "deepfool(steps=5)",
     "deepfool(steps=5, norm=linf, candidates=2)",
+    "autoattack(eps=0.6)",
+    "autoattack(eps=0.6, version=rand)",
     "adaptive(eps=0.6)",
     "adaptive(eps=4, norm=l2)",
     "fab(steps=5)",

@@ -3,10 +3,13 @@
 import pytest
 import torch
 from linear import setting, smallest
+from torch import nn
 
 from robustbench_lite import registry
+from robustbench_lite.attacks.autoattack import AutoAttack, _Expectation
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.networks import mlp
+from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
 
 
@@ -62,3 +65,61 @@ def test_a_minimum_norm_member_counts_within_the_budget_only(share, falls):
     trace = attack_of(f"worst(ddn(steps=60), eps={eps})").trace(classifier, x[:1], y[:1], streams[[0]])
     assert (trace.by == ["ddn(steps=60)"]) is falls
     assert ((classifier(trace.images).argmax(1) != y[:1]).item()) is falls
+
+
+def test_autoattack_has_the_published_budgets():
+    attack = attack_of("autoattack(eps=0.1)")
+    names = ["apgd", "apgd(loss=dlr, targets=9)", "fab(targets=9)", "square"]
+    assert [registry.spec(member) for member in attack.attacks] == names
+    assert attack.max_cost().gradients == 100 + 900 + 900
+    assert attack.max_cost().forwards >= 5000 + 1900
+    l2 = [registry.spec(member) for member in attack_of("autoattack(norm=l2)").attacks]
+    assert l2 == [
+        "apgd(norm=l2)",
+        "apgd(norm=l2, loss=dlr, targets=9)",
+        "fab(norm=l2, targets=9)",
+        "square(norm=l2)",
+    ]
+    rand = attack_of("autoattack(version=rand)")
+    assert [registry.spec(member) for member in rand.attacks] == ["apgd", "apgd(loss=dlr)"]
+    assert rand.max_cost().gradients == 20 * 200
+    with pytest.raises(InputError, match="version of autoattack"):
+        AutoAttack(version="plus")
+
+
+def test_autoattack_finds_what_its_members_find():
+    classifier, x, y, streams = small_setting(12)
+    attack = attack_of("autoattack(eps=0.02)")
+    trace = attack.trace(classifier, x, y, streams)
+    pgd = attack_of("pgd(eps=0.02, loss=margin, restarts=2)")(classifier, x, y, streams)
+    fooled = classifier(trace.images).argmax(1) != y
+    assert not (~fooled & (classifier(pgd).argmax(1) != y)).any()
+    assert 0 < fooled.sum() < len(x)
+    assert [by is not None for by in trace.by] == fooled.tolist()
+
+
+def test_the_random_version_sees_the_mean_of_a_random_network():
+    """Its gradient is that of the mean, where a single one points anywhere."""
+
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.generator = torch.Generator().manual_seed(0)
+
+        def forward(self, x):
+            noise = 8 * torch.randn(x.shape, generator=self.generator)
+            score = (x * (1 + noise)).flatten(1).sum(1)
+            return torch.stack([score * 0, score], 1)
+
+    classifier = Classifier(Noisy())
+    x = torch.full((2, 1, 8, 8), 0.5)
+
+    def spread(model):
+        gradient = model.gradient(x, lambda logits: logits[:, 1]).gradient
+        return (gradient - 1).std().item()
+
+    single, mean = spread(classifier), spread(_Expectation(classifier))
+    assert 0.15 < mean / single < 0.3  # 1 / sqrt(20) = 0.22
+    classifier.take_counts()
+    _Expectation(classifier)(x)
+    assert classifier.take_counts().forwards == 40
