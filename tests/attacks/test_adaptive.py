@@ -77,13 +77,12 @@ def test_budgets_follow_how_near_an_image_is_to_falling():
 
 def test_a_verdict_depends_on_no_other_image():
     classifier = sound()
-    x, y, streams = right_digits(classifier, 14)
+    x, y, streams = right_digits(classifier, 24)
     attack = Adaptive(eps=0.06, reference=Reference(20.0, "none"))
     together = attack.trace(classifier, x, y, streams)
     assert 0 < sum(by is None for by in together.by) < len(x)
-    assert len(set(together.by)) > 2
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))
-    for part in order.split(8):
+    for part in order.split(12):
         alone = attack.trace(classifier, x[part], y[part], streams[part])
         assert alone.by == [together.by[i] for i in part.tolist()]
         assert torch.allclose(alone.images, together.images[part], atol=1e-5)
