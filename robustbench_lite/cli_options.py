@@ -87,7 +87,10 @@ class Common:
     seed: Annotated[int, typer.Option(help="Of everything random.", rich_help_panel=OUTPUT)] = 0
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Images at a time. (default: 128; training: 64)", rich_help_panel=OUTPUT),
+        typer.Option(
+            help="Images at a time. (default: 128, small ones up to 1024 on the CPU; training: 64)",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=OUTPUT)] = "auto"
     out: Annotated[
@@ -112,10 +115,7 @@ class Common:
         """The part that says which network and which images."""
         from robustbench_lite.runner import Inputs
 
-        given = {f.name: getattr(self, f.name) for f in fields(Inputs)}
-        if self.batch_size is None:
-            del given["batch_size"]
-        return Inputs(**given)
+        return Inputs(**{f.name: getattr(self, f.name) for f in fields(Inputs)})
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from torch import Tensor
 from robustbench_lite.applying import plan
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
+from robustbench_lite.classifiers.pieces import default_batch
 from robustbench_lite.classifiers.scores import attacks_on_scores
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
 from robustbench_lite.errors import InputError
@@ -48,6 +49,7 @@ class Evaluation:
     examples: list[Example]
     images: dict[str, bytes] = field(repr=False)
     seconds: float
+    batch_size: int
     error: Exception | None = None
 
 
@@ -57,7 +59,7 @@ def evaluate(
     conditions: Sequence[Condition | Attack | Shift | str],
     *,
     seed: int = 0,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     as_8bit: bool = False,
     probes: bool = True,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -73,7 +75,7 @@ def evaluate(
         dataset: labelled images.
         conditions: specs such as ``pgd(eps=8/255)``, or attacks, shifts and chains of them. Clean is added.
         seed: of all random streams.
-        batch_size: images at a time.
+        batch_size: images at a time; by default 128, on the CPU more of small ones (``default_batch``).
         as_8bit: round adversarial images to 8 bits, within the budget; what is rounded is the result.
         probes: look at a few images again, to tell whether the numbers under attack may be trusted.
         on_progress: called before and after every batch under every condition.
@@ -90,6 +92,8 @@ def evaluate(
         raise InputError(
             f"evaluate needs a Classifier, not {type(classifier).__name__}.", "Wrap it: rb.Classifier(network)."
         )
+    if batch_size is None:
+        batch_size = default_batch(dataset.image_shape, pieces=classifier.in_pieces)
     if batch_size < 1:
         raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
     if len(dataset) == 0:
@@ -147,6 +151,7 @@ def evaluate(
         examples=keeper.examples(),
         images=keeper.images(),
         seconds=time.perf_counter() - start,
+        batch_size=batch_size,
         error=failure,
     )
 

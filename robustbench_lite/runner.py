@@ -46,7 +46,7 @@ class Inputs:
     channels: int | None = None
     max_damaged: float = 0.01
     seed: int = 0
-    batch_size: int = 128
+    batch_size: int | None = None
     device: str = "auto"
 
     @property
@@ -251,13 +251,14 @@ def _record(
     prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str], as_8bit: bool
 ) -> runs.RunRecord:
     classifier, dataset = prepared.classifier, prepared.dataset
+    inputs = replace(prepared.inputs, batch_size=result.batch_size)
     return runs.RunRecord(
         id=identity,
         command=command,
         status=result.status,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         argv=list(argv or sys.argv),
-        config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(prepared.inputs).items()},
+        config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(inputs).items()},
         demo=prepared.inputs.demo,
         seed=prepared.inputs.seed,
         as_8bit=as_8bit,

@@ -27,6 +27,7 @@ _NORM_THERE = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 _NOT_ATTACKS = ("MultiAttack", "LGV")  # made of other attacks, or of training
 _OWN_LOSS_STOPS = ("CW", "EADL1", "EADEN")  # a loss without a slope where the image is fooled: by design
 _NO_GRADIENT = ("Square", "SPSA", "OnePixel", "Pixle", "GN", "VANILA")
+_AT_ONCE = 128
 _REAL = ("c", "kappa", "lam", "nsig", "scale")  # whole numbers by default, but any real number will do
 _FAULTS = {
     "AutoAttack": "gives its gradient attacks 10 steps, not the published 100",
@@ -91,6 +92,12 @@ class _TorchAttack(Attack):
         return Cost(3 * product + 10, product + 2 * classes)
 
     def __call__(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
+        # Batches are larger on the CPU as ours go through the network in pieces; theirs do not.
+        most = _AT_ONCE if images.device.type == "cpu" else len(images)
+        parts = torch.split(torch.arange(len(images), device=images.device), most)
+        return torch.cat([self._part(model, images[part], labels[part], streams[part]) for part in parts])
+
+    def _part(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
         name = f"torchattacks:{type(self).__name__}"
         if not hasattr(model, "module"):
             raise InputError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robustbench_lite.classifiers.folding import folded
 from robustbench_lite.classifiers.module import ImageModule
 from robustbench_lite.classifiers.outputs import logits_of, with_graph
+from robustbench_lite.classifiers.pieces import in_pieces
 from robustbench_lite.classifiers.scores import ScoreFunction, as_network
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.rng import Streams
@@ -121,21 +122,36 @@ class Classifier:
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (N, K) float32, without a graph."""
         with self.frozen(), torch.no_grad():
-            return self._forward(images)
+            return torch.cat([self._forward(piece) for piece in self._pieces(images)])
 
     def gradient(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> LogitsAndGradient:
         """Logits, and the gradient of the loss with respect to the images; gradients that are not finite are 0.
 
         Args:
             images: (N, C, H, W) in [0, 1].
-            loss: logits (N, K) → (N,); the value of one image must not depend on the others.
+            loss: logits (N, K) → (N,); the value of one image must not depend on the others. It is called once for
+                every piece of the batch that is sent through the network, with zeros for what follows.
         """
+        seen, gradients = list[Tensor](), list[Tensor]()
         with self.frozen(), torch.enable_grad():
-            x = images.detach().requires_grad_()
-            logits = with_graph(self._forward(x))
-            with _memory_told():
-                (grad,) = torch.autograd.grad(loss(logits).sum(), x)
-        return LogitsAndGradient(logits.detach(), self._counted(grad))
+            for piece in self._pieces(images):
+                x = piece.detach().requires_grad_()
+                logits = with_graph(self._forward(x))
+                # All rows, for the loss knows the labels of all; the graph of a piece at a time, to save memory.
+                rows = [*seen, logits]
+                rows += [logits.new_zeros(len(images) - sum(map(len, rows)), logits.shape[1])]
+                with _memory_told():
+                    gradients += torch.autograd.grad(loss(torch.cat(rows)).sum(), x)
+                seen.append(logits.detach())
+        return LogitsAndGradient(torch.cat(seen), self._counted(torch.cat(gradients)))
+
+    def _pieces(self, images: Tensor) -> Sequence[Tensor]:
+        return in_pieces(images) if self.in_pieces else (images,)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether large batches go through the network in pieces: on the CPU, but for functions, which get all."""
+        return self.device.type == "cpu" and self.has_gradient
 
     def module(self, *, watch_zeros: bool = True) -> nn.Module:
         """The same as a module, images in [0, 1] → logits with a graph, for attacks that need one.

@@ -320,8 +320,10 @@ def test_damaged_images_are_left_out_and_named():
     clean = result.samples[result.samples["kind"] == "clean"]
     assert sorted(set(range(40)) - set(clean["index"])) == [3, 17]
     assert [c.n for c in result.conditions] == [38, 38]
-    with pytest.raises(InputError, match="none of the 40 images"):
-        evaluate(network(), dataset(read=lambda i: (_ for _ in ()).throw(DamagedImageError("gone"))), [])
+    gone = dataset(read=lambda i: (_ for _ in ()).throw(DamagedImageError("gone")))
+    for batch_size, said in ((None, "no image that can be read"), (7, "none of the 40 images")):
+        with pytest.raises(InputError, match=said):
+            evaluate(network(), gone, [], batch_size=batch_size)
 
 
 class Wrapped(nn.Module):
