@@ -38,6 +38,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "cw": f"{_PACKAGE}.attacks.cw:CW",
         "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
         "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
+        "lbfgs": f"{_PACKAGE}.attacks.lbfgs:LBFGS",
         "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
         "fab": f"{_PACKAGE}.attacks.fab:FAB",
         "autoattack": f"{_PACKAGE}.attacks.autoattack:AutoAttack",

@@ -33,6 +33,8 @@ SPECS = [
     "cw(steps=10, search_steps=3)",
     "cw(steps=10, search_steps=2, target=1)",
     "cw(norm=linf, steps=10, search_steps=3)",
+    "lbfgs(steps=10, search_steps=3)",
+    "lbfgs(steps=10, search_steps=2, target=1)",
     "ddn(steps=10)",
     "ddn(steps=10, target=1)",
     "ddn(steps=10, levels=256, gamma=0.05)",

@@ -21,6 +21,7 @@ NORMS = ["l2", "linf", "l1"]
         *("ddn", "ddn(loss=margin)", "ddn(target={})", "fmn(target={})", "fmn(step_size=1, gamma=0.05)"),
         *(f"fmn(norm={norm})" for norm in NORMS),
         *("deepfool", "deepfool(norm=linf)", "cw(norm=linf)", "cw(norm=linf, target={})"),
+        *("lbfgs", "lbfgs(target={})"),
     ],
 )
 def test_the_change_is_within_five_percent_of_the_smallest(spec):
@@ -41,7 +42,8 @@ def test_the_change_is_within_five_percent_of_the_smallest(spec):
 
 
 @pytest.mark.parametrize(
-    "spec", ["ddn", "cw(norm=linf, steps=20)", *(f"fmn(norm={norm}, steps=20)" for norm in [*NORMS, "l0"])]
+    "spec",
+    ["ddn", "cw(norm=linf, steps=20)", "lbfgs", *(f"fmn(norm={norm}, steps=20)" for norm in [*NORMS, "l0"])],
 )
 def test_nothing_found_leaves_the_images(spec):
     class Constant(nn.Module):
@@ -54,7 +56,12 @@ def test_nothing_found_leaves_the_images(spec):
 
 
 @pytest.mark.parametrize(
-    "spec", ["ddn(steps=200, target={})", *(f"fmn(norm={norm}, target={{}})" for norm in [*NORMS, "l0"])]
+    "spec",
+    [
+        "ddn(steps=200, target={})",
+        "lbfgs(target={})",
+        *(f"fmn(norm={norm}, target={{}})" for norm in [*NORMS, "l0"]),
+    ],
 )
 def test_a_target_is_reached(spec):
     classifier, x = network(), torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(3))
