@@ -134,6 +134,7 @@ def test_what_cannot_be_is_refused(spec):
 # Medians over the first 100 test images that the network classifies correctly (benchmarks/minimal.py).
 MEASURED = {
     "ddn": 1.82,
+    "lbfgs": 1.49,
     "fmn": 2.16,
     "fmn(norm=linf)": 0.157,
     "cw(norm=linf, steps=50)": 0.170,
