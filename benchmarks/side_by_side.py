@@ -11,9 +11,12 @@ import torch
 
 from robustbench_lite import TrainingOptions, load_classifier, load_dataset, norms, registry, train
 from robustbench_lite.applying import apply
+from robustbench_lite.calibrating import SAMPLE
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.weights import load_into, read_state
 from robustbench_lite.errors import UnknownNameError
+from robustbench_lite.rng import Streams
+from robustbench_lite.types import Calibrating, Condition
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "wong_mnist.py"
 
@@ -111,9 +114,22 @@ def ours(subject, spec, seed, name=None):
 
     def attack():
         with classifier.frozen():
-            return apply(condition, classifier, x, y, classifier(x), ids, seed).images
+            ready = _calibrated(condition, classifier, x, y, ids, seed)
+            return apply(ready, classifier, x, y, classifier(x), ids, seed).images
 
     return Runner(name or f"ours {spec}", attack, lambda: classifier.take_counts()[:2])
+
+
+def _calibrated(condition, classifier, x, y, ids, seed):
+    """With what a sample of the images has shown, as an evaluation does it; its cost counts."""
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:SAMPLE]
+    streams = Streams(seed, "calibration", ids)[order]
+    return Condition(
+        tuple(
+            part.calibrated(classifier, x[order], y[order], streams) if isinstance(part, Calibrating) else part
+            for part in condition.parts
+        )
+    )
 
 
 def theirs(subject, name, run, seed):
