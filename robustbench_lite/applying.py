@@ -15,7 +15,7 @@ from robustbench_lite import norms
 from robustbench_lite.attacks.drafting import Drafted, doubtful, drafted
 from robustbench_lite.attacks.losses import reached, wanted
 from robustbench_lite.errors import InputError, RbError
-from robustbench_lite.registry import make, spec
+from robustbench_lite.registry import make, name_of, spec
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Attack, Condition, Model, Shift, Traced, is_attack, is_shift
 
@@ -77,27 +77,29 @@ def check_fits(
         shape: (C, H, W) of an image.
     """
     for attack in (attack for condition in conditions for attack in condition.attacks):
+        name = name_of(type(attack))
         target, eps = getattr(attack, "target", None), getattr(attack, "eps", None)
         if isinstance(target, int):
             if not 0 <= target < classes:
                 raise InputError(
-                    f"target={target} is no class: {spec} has {classes}.", f"Give 0 to {classes - 1}."
+                    f"{name}: target={target} is no class: {spec} has {classes}.", f"Give 0 to {classes - 1}."
                 )
             if (labels == target).all():
                 raise InputError(
-                    f"target={target} is the label of every image of {spec}: nothing is left to attack.",
+                    f"{name}: target={target} is the label of every image of {spec}: nothing is left to attack.",
                     "Give another target, or images of other classes.",
                 )
         if isinstance(target, tuple) and len(target) != classes:
             raise InputError(
-                f"target has {len(target)} probabilities: {spec} has {classes} classes.", "Give one per class."
+                f"{name}: target has {len(target)} probabilities: {spec} has {classes} classes.",
+                "Give one per class.",
             )
         if eps is not None and attack.norm in norms.NORMS:
             furthest = float(norms.size(torch.ones(1, *shape), attack.norm))
             if eps > furthest * (1 + BUDGET_TOLERANCE):
                 raise InputError(
-                    f"eps={eps:g} in {attack.norm} is more than the way from black to white, {furthest:g} here: "
-                    "images are in [0, 1].",
+                    f"{name}: eps={eps:g} in {attack.norm} is more than the way from black to white, "
+                    f"{furthest:g} here: images are in [0, 1].",
                     f"Did you mean eps={eps:g}/255?",
                 )
 

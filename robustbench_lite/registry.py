@@ -161,7 +161,13 @@ def _make_part(call: Call) -> Attack | Shift:
     # Looked at before it is called: os:system must not run.
     if not isinstance(target, type) or getattr(target, "kind", None) not in ("attack", "shift"):
         raise InputError(f"{call.name} is neither an attack nor a shift.", "Its class needs kind = 'attack'.")
-    part: Attack | Shift = construct(target, call)
+    try:
+        part: Attack | Shift = construct(target, call)
+    except InputError as error:
+        name = (kinds and canonical_name(kinds[0], call.name)) or call.name
+        if name not in error.what:  # it is about what all share, an eps for example
+            error.what = f"{name}: {error.what}"
+        raise
     return part
 
 
