@@ -16,6 +16,7 @@ import json
 import platform
 import statistics
 import time
+from copy import deepcopy
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -79,13 +80,16 @@ def _gradient_row(name, network, shape, batch, arguments):
         draft = classifier.draft(x)
         seconds = {"plain": [], "draft": []}
         models = {"plain": classifier, "draft": draft or classifier}
+        if arguments.bf16:
+            seconds["bf16"] = []
+            models["bf16"] = Classifier(_InBfloat16((draft or classifier).network))
         for _ in range(arguments.repeats + 1):
             for kind, model in models.items():
                 start = time.process_time()
                 for _ in range(arguments.inner):
                     model.gradient(x, loss)
                 seconds[kind].append((time.process_time() - start) / arguments.inner / batch * 1e6)
-    plain, cheap = (statistics.median(times[1:]) for times in seconds.values())  # the first warms up
+    plain, cheap, *half = (statistics.median(times[1:]) for times in seconds.values())  # the first warms up
     return {
         "network": name,
         "name": name,
@@ -94,7 +98,17 @@ def _gradient_row(name, network, shape, batch, arguments):
         "plain_ms": plain,
         "draft_ms": cheap,
         "ratio": 1.0 if draft is None else cheap / plain,
+        **({"bf16_ms": half[0]} if half else {}),
     }
+
+
+class _InBfloat16(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = deepcopy(network).to(torch.bfloat16)
+
+    def forward(self, x):
+        return self.network(x.to(torch.bfloat16)).float()
 
 
 def pgd(arguments):
@@ -252,6 +266,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3, help="of gradient and pgd")
     parser.add_argument("--only", nargs="+", help="networks of gradient")
+    parser.add_argument("--bf16", action="store_true", help="gradient: the copy in bfloat16 too")
     parser.add_argument("--inner", type=int, default=3, help="gradients that are timed at once")
     parser.add_argument("--out", type=Path, help="write JSON here")
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ USUAL_BATCH = 128
 def in_pieces(images: Tensor) -> Sequence[Tensor]:
     """A batch (N, C, H, W) in even pieces of about the size that networks are fastest with on the CPU.
 
-    Measured on one thread of an AVX-512 processor, µs per image for logits and for a gradient. Wong & Kolter's
+    Measured on one thread of an AMD EPYC with AVX2, µs per image for logits and for a gradient. Wong & Kolter's
     network on 28x28: 355 and 1049 for 1 image, 31 and 91 for 32, level from 64 to 256. ``resnet`` on 32x32x3: 1709
     and 2952 for 8, 1526 and 2463 for 64, 3285 and 3391 for 512. ``cnn`` on 96x96x3: 6562 and 7298 for 8, 9260 and
     10409 for 32.
