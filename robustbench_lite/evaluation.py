@@ -25,7 +25,7 @@ from robustbench_lite.registry import spec
 from robustbench_lite.runs import COLUMNS, CheckRecord, ConditionRecord, CurvePoint, Example, ThreatModel
 from robustbench_lite.scoring import Hands, Tally, score, severity
 from robustbench_lite.specs import format_value
-from robustbench_lite.types import Attack, Condition, Shift
+from robustbench_lite.types import Attack, Condition, Shift, Traced
 
 
 class Progress(NamedTuple):
@@ -199,6 +199,9 @@ def _record(tally: Tally, dataset: Dataset) -> ConditionRecord:
         severity=severity(tally.condition),
         parameters=[_parameters(part) for part in tally.condition.parts],
         threat_model=[_threat_model(attack) for attack in tally.condition.attacks],
+        members=[
+            name for attack in tally.condition.attacks if isinstance(attack, Traced) for name in attack.members
+        ],
         n=sum(map(len, tally.rows)),
         forwards=tally.forwards,
         gradients=tally.gradients,
@@ -244,7 +247,10 @@ def _curve(tally: Tally, dataset: Dataset) -> list[CurvePoint]:
 def _threat_model(attack: Attack) -> ThreatModel:
     target = getattr(attack, "target", None)
     return ThreatModel(
-        norm=attack.norm, eps=getattr(attack, "eps", None), target=None if target is None else format_value(target)
+        norm=attack.norm,
+        eps=getattr(attack, "eps", None),
+        target=None if target is None else format_value(target),
+        minimal=getattr(attack, "minimal", False),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.registry import make, spec
 from robustbench_lite.specs import Call, format_call, parse
-from robustbench_lite.types import Attack, Condition, is_shift
+from robustbench_lite.types import Attack, Condition, Traced, is_shift
 
 if TYPE_CHECKING:
     from robustbench_lite.runner import Inputs
@@ -49,9 +49,10 @@ class FollowUp:
         return self._attack.norm in ("linf", "l2")
 
     def stronger(self) -> str:
-        """More steps and restarts, and a loss that does not fade; scores alone if that was done already."""
-        if self._scored and (self.blind or getattr(self._attack, "loss", None) == "margin"):
-            return self.without_gradients()
+        """The adaptive portfolio, which has an answer to hidden gradients; scores alone after it."""
+        if self._scored:
+            tried = self.blind or isinstance(self._attack, Traced)
+            return self.without_gradients() if tried else self._same_budget("adaptive")
         return self._same_budget("pgd", steps=100, restarts=5, loss="margin")
 
     def without_gradients(self) -> str:

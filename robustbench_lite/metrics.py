@@ -118,14 +118,20 @@ def _rounded_up(value: float) -> float:
     return float(f"{math.ceil(value / step - 1e-6) * step:.3g}")
 
 
-def kill_shares(rows: pd.DataFrame) -> dict[str, float]:
+def kill_shares(rows: pd.DataFrame, members: Sequence[str] = ()) -> dict[str, float]:
     """Which attack of a portfolio fooled the network on which share of the attacked images, the largest first.
 
-    Empty without a portfolio, or if none did; an attack that fooled it on no image is not named.
+    Empty without a portfolio, or if no image was attacked.
+
+    Args:
+        rows: of one condition.
+        members: the attacks of the portfolio; those that fooled the network on no image are named too.
     """
     attacked = rows[rows["attacked"] == 1]
-    counts = attacked["by"].value_counts()
-    return {str(name): int(count) / len(attacked) for name, count in counts.items()}
+    counts = {str(name): int(count) for name, count in attacked["by"].value_counts().items()}
+    if len(attacked) == 0:
+        return {}
+    return {name: counts.get(name, 0) / len(attacked) for name in dict.fromkeys([*counts, *members])}
 
 
 def summarise(run: Run) -> list[dict[str, Any]]:
@@ -175,7 +181,7 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
         "gradients_per_sample": record.gradients / n,
         "seconds": record.seconds,
         "warnings": record.warnings,
-        "kills": kill_shares(rows),
+        "kills": kill_shares(rows, record.members),
         "curve": [point.model_dump() for point in record.curve],
         "checks": [check.model_dump() for check in record.checks],
     }

@@ -53,11 +53,12 @@ class _Strict(BaseModel):
 
 
 class ThreatModel(_Strict):
-    """What an attack may do. ``eps`` is None for an attack that looks for the smallest perturbation."""
+    """What an attack may do. ``eps`` is None for an attack that measures its budget otherwise, or has none."""
 
     norm: str
     eps: float | None
     target: str | None = None
+    minimal: bool = False  # it looks for the smallest perturbation
 
 
 class CurvePoint(_Strict):
@@ -88,6 +89,7 @@ class ConditionRecord(_Strict):
     severity: float | None
     parameters: list[dict[str, Any]]
     threat_model: list[ThreatModel]
+    members: list[str] = []  # of a portfolio: the attacks that the rows' ``by`` names, in order
     n: int
     forwards: int
     gradients: int

@@ -101,6 +101,10 @@ class StopsWithin(Protocol):
 class Traced(Protocol):
     """An attack made of attacks, which tells which of them fooled the network."""
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names that ``trace`` tells, in the order in which they are tried."""
+
     @abstractmethod
     def trace(self, model: Model, images: Tensor, labels: Tensor, streams: Streams) -> Trace:
         """What a call returns, and which attack fooled the network."""

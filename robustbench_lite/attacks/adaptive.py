@@ -60,6 +60,10 @@ class Adaptive(Attack):
             norms.check_eps(self.eps, self.norm)
 
     @property
+    def members(self) -> tuple[str, ...]:
+        return ("margin", "descent", "targeted", "restart", "aimed", "square")
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the sample has shown that the reader of the result must know."""
         if self.reference is None or self.reference.alarm != "hard":

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_lite import norms
 from robustbench_lite.attacks.apgd import APGD
 from robustbench_lite.attacks.fab import FAB
-from robustbench_lite.attacks.portfolio import run_all, total_cost
+from robustbench_lite.attacks.portfolio import member_names, run_all, total_cost
 from robustbench_lite.attacks.square import Square
 from robustbench_lite.errors import UnknownNameError
 from robustbench_lite.rng import Streams
@@ -63,6 +63,10 @@ class AutoAttack(Attack):
             FAB(norm=self.norm, targets=9),
             Square(norm=self.norm),
         )
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        return member_names(self.attacks)
 
     def max_cost(self) -> Cost:
         cost = total_cost(self.attacks)

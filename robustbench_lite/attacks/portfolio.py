@@ -55,6 +55,10 @@ class Worst(Attack):
         return self.attacks[0].norm
 
     @property
+    def members(self) -> tuple[str, ...]:
+        return member_names(self.attacks)
+
+    @property
     def needs_gradient(self) -> bool:  # type: ignore[override]
         return any(attack.needs_gradient for attack in self.attacks)
 
@@ -75,6 +79,16 @@ def with_eps(attack: Attack, eps: float | None) -> Attack:
         return attack
     changed: Attack = dataclasses.replace(attack, eps=eps)  # type: ignore[type-var]
     return changed
+
+
+def member_names(attacks: Sequence[Attack]) -> tuple[str, ...]:
+    """The names that hits go under; those of a portfolio inside are its own."""
+    names = [
+        name
+        for attack in attacks
+        for name in (attack.members if isinstance(attack, Traced) else (spec(with_eps(attack, None)),))
+    ]
+    return tuple(dict.fromkeys(names))
 
 
 def total_cost(attacks: Sequence[Attack]) -> Cost:

@@ -50,8 +50,9 @@ def threat(condition: ConditionRecord) -> str:
         return "as they are"
     parts = [] if condition.severity is None else [f"severity {number(condition.severity)}"]
     for model in condition.threat_model:
-        size = "smallest change" if model.eps is None else f"at most {format_value(float(model.eps))}"
-        parts.append(f"{model.norm}, {size}" + (f", towards {model.target}" if model.target else ""))
+        size = f", at most {format_value(float(model.eps))}" if model.eps is not None else ""
+        size = ", smallest change" if model.minimal else size
+        parts.append(f"{model.norm}{size}" + (f", towards {model.target}" if model.target else ""))
     return "; ".join(parts)
 
 
@@ -62,7 +63,7 @@ def verdict(run: Run, results: list[Result]) -> list[str]:
     """
     if not results:
         return ["No image was classified: this page holds no result."]
-    free = {c.spec: c for c in run.record.conditions if any(t.eps is None for t in c.threat_model)}
+    free = {c.spec: c for c in run.record.conditions if any(t.minimal for t in c.threat_model)}
     clean = next((r for r in results if r["kind"] == "clean"), None)
     bounded = [r for r in results if r["kind"] != "clean" and r["condition"] not in free]
     sentences = _counts(run, clean, bounded, max(r["n"] for r in results))

@@ -130,14 +130,16 @@ def test_a_network_may_keep_the_class_that_grey_is_taken_for():
 @pytest.mark.parametrize(
     ("attack", "stronger", "without"),
     [
-        ("fgsm(eps=0.1)", "pgd(eps=0.1, steps=100, restarts=5, loss=margin)", "square(eps=0.1)"),
+        ("fgsm(eps=0.1)", "adaptive(eps=0.1)", "square(eps=0.1)"),
         (
-            "night(severity=2) + pgd(eps=1, norm=l2, loss=margin)",
-            *["night(severity=2) + square(eps=1, norm=l2)"] * 2,
+            "night(severity=2) + pgd(eps=1, norm=l2)",
+            "night(severity=2) + adaptive(eps=1, norm=l2)",
+            "night(severity=2) + square(eps=1, norm=l2)",
         ),
+        ("autoattack(eps=0.1)", *["square(eps=0.1)"] * 2),
         ("pgd(eps=2, norm=l1)", *["pgd(eps=2, norm=l1, steps=100, restarts=5, loss=margin)"] * 2),
         ("fmn(norm=l0)", *["pgd(norm=l2, steps=100, restarts=5, loss=margin)"] * 2),
-        ("cw", "pgd(norm=l2, steps=100, restarts=5, loss=margin)", "square(norm=l2)"),
+        ("cw", "adaptive(norm=l2)", "square(norm=l2)"),
     ],
 )
 def test_what_to_run_next(attack, stronger, without):

@@ -61,6 +61,8 @@ class Both(Up):
 
     fault: str = ""
 
+    members = ("small", "large")
+
     def trace(self, model, images, labels, streams):
         small, large = images + 0.5 * STEP, images + 2 * STEP
         first = model(small).argmax(1) != labels

@@ -14,7 +14,7 @@ from robustbench_lite.runs import COLUMNS, Run, RunFolder, RunRecord, read_run
 CONDITIONS = [
     ("clean", "clean", None, [], 0.97, 0),
     ("pgd(eps=0.1)", "attack", None, [{"norm": "linf", "eps": 0.1}], 0.31, 40),
-    ("cw(norm=l2)", "attack", None, [{"norm": "l2", "eps": None}], 0.02, 900),
+    ("cw(norm=l2)", "attack", None, [{"norm": "l2", "eps": None, "minimal": True}], 0.02, 900),
     ("night(severity=1)", "shift", 1.0, [], 0.95, 0),
     ("night", "shift", 3.0, [], 0.8, 0),
     ("night(severity=5)", "shift", 5.0, [], 0.4, 0),
