@@ -11,6 +11,7 @@ from torch import Tensor
 from robustbench_lite import norms
 from robustbench_lite.attacks.apgd import APGD
 from robustbench_lite.attacks.climbing import Rows, Summit, climb, diversified, falling
+from robustbench_lite.attacks.drafting import run
 from robustbench_lite.attacks.losses import margin, ranked_rivals, reached
 from robustbench_lite.attacks.reference import Reference
 from robustbench_lite.attacks.square import Square
@@ -145,7 +146,7 @@ class Chase:
         if len(owner) == 0:
             return
         square = Square(eps=self.eps, norm=self.norm, queries=queries)
-        found = square(self.model, self.images[owner], self.labels[owner], self.streams[owner])
+        found = run(square, self.model, self.images[owner], self.labels[owner], self.streams[owner], self.eps)
         self._look("square", owner, found)
 
     def _copies(self, owner: Tensor, copies: int, first: int | None) -> Rows:

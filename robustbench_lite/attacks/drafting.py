@@ -61,9 +61,13 @@ def doubtful(attack: Attack, model: Model, found: Tensor, labels: Tensor) -> lis
 
 
 def run(attack: Attack, model: Model, images: Tensor, labels: Tensor, streams: Streams, eps: float) -> Tensor:
-    """An attack inside another, which counts what is within eps: the doubtful images are attacked again."""
+    """An attack inside another, which counts what is within eps: the doubtful images are attacked again.
+
+    An attack on scores asks the copy: alone it would ask the model, for there every query counts.
+    """
     search = partial(attack.within, eps=eps) if isinstance(attack, StopsWithin) else attack
-    found = search(model, images, labels, streams)
+    asked = model.copy if isinstance(model, Drafted) and not attack.needs_gradient else model
+    found = search(asked, images, labels, streams)
     again = doubtful(attack, model, found, labels)
     if again and isinstance(model, Drafted):
         found[again] = search(model.truth, images[again], labels[again], streams[again])
