@@ -211,7 +211,7 @@ class Classifier:
     def _counted(self, grad: Tensor, *, watch_zeros: bool = True) -> Tensor:
         """The gradient, 0 where it is not finite; it is counted, and so are the faulty ones."""
         self._spent.gradients += len(grad)
-        # Counted on the device: asking the host at every step would slow an attack down, but on the CPU it is free.
+        # Counted on the device: asking the host at every step would slow an attack down; the CPU is the host.
         largest = grad.flatten(1).abs().amax(1)  # NaN and infinity show in it
         finite, zero = largest.isfinite(), (largest == 0) & watch_zeros
         self._spent.faulty += torch.stack([(~finite).sum(), zero.sum()])
