@@ -71,6 +71,8 @@ def masking(
     """
     n = min(len(labels), _MOST)
     images, labels, found, streams = images[:n], labels[:n], found[:n], streams[range(n)]
+    if n == 0:
+        return masking_alarm(0)
     before, lead = margin(model(images), labels), margin(model(found), labels)
     again = margin(model(images), labels)
     slopes = [model.gradient(x, loss_function("margin", labels, targeted=False)).gradient for x in (images, found)]

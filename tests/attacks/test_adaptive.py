@@ -125,6 +125,13 @@ def test_it_is_never_above_pgd_and_a_healthy_network_raises_no_hard_alarm():
     assert result.conditions[2].parameters[0]["reference.alarm"] != "hard"
 
 
+def test_a_sample_that_falls_as_a_whole_says_nothing_of_margins():
+    result = evaluate(sound(), digits(12), ["adaptive(eps=0.5)"], probes=False)
+    given = result.conditions[1].parameters[0]
+    assert (given["reference.slope"], given["reference.alarm"]) == (float("inf"), "none")
+    assert not result.samples.set_index("condition").loc["adaptive(eps=0.5)", "correct"].any()
+
+
 def test_without_a_sample_nothing_is_left_out():
     assert UNKNOWN.slope == float("inf")
     classifier = sound()
