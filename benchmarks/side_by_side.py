@@ -11,7 +11,7 @@ import torch
 
 from robustbench_lite import TrainingOptions, load_classifier, load_dataset, norms, registry, train
 from robustbench_lite.applying import apply
-from robustbench_lite.calibrating import SAMPLE
+from robustbench_lite.calibrating import sample_size
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.weights import load_into, read_state
 from robustbench_lite.errors import UnknownNameError
@@ -122,7 +122,7 @@ def ours(subject, spec, seed, name=None):
 
 def _calibrated(condition, classifier, x, y, ids, seed):
     """With what a sample of the images has shown, as an evaluation does it; its cost counts."""
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:SAMPLE]
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[: sample_size(len(x))]
     streams = Streams(seed, "calibration", ids)[order]
     return Condition(
         tuple(

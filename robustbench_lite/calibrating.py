@@ -15,7 +15,10 @@ from robustbench_lite.registry import spec
 from robustbench_lite.rng import Streams, stable_hash
 from robustbench_lite.types import Attack, Calibrating, Condition, Shift, is_shift
 
-SAMPLE = 128
+
+def sample_size(n: int) -> int:
+    """Of how many images a sample is drawn: a quarter, from 32 to 128, so that it costs little beside the run."""
+    return min(n, max(32, min(128, n // 4)))
 
 
 def calibrated(
@@ -26,8 +29,8 @@ def calibrated(
     Args:
         condition: with its budgets filled in.
         classifier: the network.
-        dataset: the images of the run; at most 128 of them are drawn, and those are shown that are classified as
-            their label, after the shifts that precede the attack.
+        dataset: the images of the run; a quarter of them, from 32 to 128, are drawn, and those are shown that are
+            classified as their label, after the shifts that precede the attack.
         seed: the run's.
         batch_size: images at a time.
     """
@@ -50,9 +53,9 @@ def _calibrated(
     batch_size: int,
 ) -> Attack:
     ids = dataset.sample_ids
-    places = sorted(range(len(ids)), key=lambda i: (stable_hash(seed, "calibration", ids[i]), i))[:SAMPLE]
+    places = sorted(range(len(ids)), key=lambda i: (stable_hash(seed, "calibration", ids[i]), i))
     images, labels, kept = [], [], list[str]()
-    for batch in dataset.select(places).batches(batch_size):
+    for batch in dataset.select(places[: sample_size(len(ids))]).batches(batch_size):
         if len(batch.labels) == 0:  # all of them damaged
             continue
         x, y = batch.images.to(classifier.device), batch.labels.to(classifier.device)
