@@ -17,6 +17,7 @@ from robustbench_lite.attacks.losses import reached, wanted
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.registry import make, name_of, spec
 from robustbench_lite.rng import Streams
+from robustbench_lite.shifts.scale import check_colour
 from robustbench_lite.types import Attack, Condition, Model, Shift, Traced, is_attack, is_shift
 
 BUDGET_TOLERANCE = 1e-6
@@ -64,10 +65,11 @@ def plan(conditions: Sequence[Condition | Attack | Shift | str], eps: dict[str, 
 def check_fits(
     conditions: Sequence[Condition], spec: str, labels: npt.NDArray[np.int64], classes: int, shape: tuple[int, ...]
 ) -> None:
-    """Raise InputError if an attack cannot be meant for these data.
+    """Raise InputError if an attack or a shift cannot be meant for these data.
 
-    That is: a target that is no class of theirs or the label of every image, a distribution over another number
-    of classes, or an eps, as on the scale 0-255, beyond the way from an all black to an all white image.
+    That is: a shift of colour on images without; a target that is no class of theirs or the label of every image,
+    a distribution over another number of classes; or an eps, as on the scale 0-255, beyond the way from an all
+    black to an all white image.
 
     Args:
         conditions: budgets filled in.
@@ -76,6 +78,8 @@ def check_fits(
         classes: how many there are.
         shape: (C, H, W) of an image.
     """
+    for part in (part for condition in conditions for part in condition.parts if is_shift(part)):
+        check_colour(part, shape[0])
     for attack in (attack for condition in conditions for attack in condition.attacks):
         name = name_of(type(attack))
         target, eps = getattr(attack, "target", None), getattr(attack, "eps", None)
@@ -138,8 +142,10 @@ def apply(
     for part in condition.parts:
         name = spec(part)
         # A part has the same stream alone and in a chain; a repeated one must not repeat its numbers.
-        streams = Streams(seed, name + "#" * seen.count(name), sample_ids)
-        seen.append(name)
+        # A shift draws the same at every severity, so that the severity is all that differs.
+        source = name_of(type(part)) if is_shift(part) else name
+        streams = Streams(seed, source + "#" * seen.count(source), sample_ids)
+        seen.append(source)
         before = x
         if is_shift(part):
             x = _verified(part, name, x, part(x, streams))

@@ -10,7 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
-from robustbench_lite.cli_options import Common, with_common
+from robustbench_lite.cli_options import Common, SaveImages, with_common
+from robustbench_lite.cli_shift import shift
 from robustbench_lite.errors import UnknownNameError
 
 
@@ -54,10 +55,6 @@ _NoChecks = Annotated[
     bool, typer.Option("--no-checks", help="Leave out the trust checks that attack some images again.")
 ]
 
-_SaveImages = Annotated[
-    bool, typer.Option("--save-images", help="Write every image of every condition: PNG, and one .npz each.")
-]
-
 
 @app.command()
 @with_common
@@ -80,7 +77,7 @@ def attack(
     ] = None,
     as_8bit: _As8Bit = False,
     no_checks: _NoChecks = False,
-    save_images: _SaveImages = False,
+    save_images: SaveImages = False,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 
@@ -110,44 +107,7 @@ def attack(
     run_evaluation("attack", common, specs, as_8bit=as_8bit, save_images=save_images, probes=not no_checks)
 
 
-@app.command()
-@with_common
-@console.guarded
-def shift(
-    common: Common,
-    lighting: Annotated[list[str] | None, typer.Option(help="night.")] = None,
-    optics: Annotated[list[str] | None, typer.Option(help="gaussian_blur.")] = None,
-    sensor: Annotated[list[str] | None, typer.Option(help="gaussian_noise.")] = None,
-    digital: Annotated[list[str] | None, typer.Option(help="brightness, contrast, jpeg.")] = None,
-    geometry: Annotated[list[str] | None, typer.Option(help="rotation.")] = None,
-    severity: Annotated[
-        str, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5.")
-    ] = "1-5",
-    save_images: _SaveImages = False,
-) -> None:
-    """Accuracy under synthetic distribution shift, severity by severity.
-
-    Every option takes a name or a spec, and may be repeated.
-
-    Examples:
-
-      rb shift --lighting night
-
-      rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
-
-      rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
-    """
-    from robustbench_lite.cli_evaluate import run_evaluation, shift_specs
-
-    asked = {
-        "lighting": lighting,
-        "optics": optics,
-        "sensor": sensor,
-        "digital": digital,
-        "geometry": geometry,
-    }
-    specs = shift_specs({f: wanted or [] for f, wanted in asked.items()}, severity)
-    run_evaluation("shift", common, specs, save_images=save_images)
+app.command()(shift)
 
 
 @app.command(name="eval")
@@ -158,7 +118,7 @@ def evaluate(
     on: Annotated[list[str], typer.Option("--on", help="A condition: attack, shift or chain; may be repeated.")],
     as_8bit: _As8Bit = False,
     no_checks: _NoChecks = False,
-    save_images: _SaveImages = False,
+    save_images: SaveImages = False,
 ) -> None:
     """Accuracy under any list of conditions, written as specs.
 

@@ -118,6 +118,11 @@ class Common:
         return Inputs(**{f.name: getattr(self, f.name) for f in fields(Inputs)})
 
 
+SaveImages = Annotated[
+    bool, typer.Option("--save-images", help="Write every image of every condition: PNG, and one .npz each.")
+]
+
+
 @functools.cache
 def _shared() -> list[inspect.Parameter]:
     hints = inspect.get_annotations(Common, eval_str=True)

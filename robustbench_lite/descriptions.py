@@ -65,13 +65,24 @@ def _describe(name: str, where: str) -> Description:
     if isinstance(node, ast.ClassDef):
         fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
         parameters = {
-            n.target.id: ast.unparse(n.value) if n.value else "required"  # type: ignore[union-attr]
+            n.target.id: _default(n.value)  # type: ignore[union-attr]
             for n in fields
             if "ClassVar" not in ast.unparse(n.annotation) and "compare=False" not in ast.unparse(n)
         }
+        if any(ast.unparse(base) == "ScaledShift" for base in node.bases):
+            parameters = {"severity": "3", **parameters}  # the field that it inherits
     else:
         positional = node.args.args
         defaults: list[ast.expr | None] = [None] * (len(positional) - len(node.args.defaults))
         pairs = zip(positional, [*defaults, *node.args.defaults], strict=True)
         parameters = {a.arg: ast.unparse(d) if d else "required" for a, d in pairs}
     return Description(name, summary, parameters, free)
+
+
+def _default(value: ast.expr | None) -> str:
+    """The default of a field, as text; ``scaled`` and ``fixed`` of shifts/scale.py stand for theirs."""
+    if value is None:
+        return "required"
+    if isinstance(value, ast.Call) and ast.unparse(value.func) in ("scaled", "fixed"):
+        return "None" if ast.unparse(value.func) == "scaled" else ast.unparse(value.args[0])
+    return ast.unparse(value)

@@ -21,71 +21,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.names import BUILTIN, FAMILIES, PACKAGE
 from robustbench_lite.references import is_reference, load_reference
 from robustbench_lite.specs import Call, format_call, format_value, parse
 from robustbench_lite.types import Attack, Condition, Shift, is_shift
-
-_PACKAGE = "robustbench_lite"
-
-BUILTIN: dict[str, dict[str, str]] = {
-    "attack": {
-        "fgsm": f"{_PACKAGE}.attacks.fgsm:FGSM",
-        "rfgsm": f"{_PACKAGE}.attacks.rfgsm:RFGSM",
-        "bim": f"{_PACKAGE}.attacks.bim:BIM",
-        "mifgsm": f"{_PACKAGE}.attacks.mifgsm:MIFGSM",
-        "pgd": f"{_PACKAGE}.attacks.pgd:PGD",
-        "apgd": f"{_PACKAGE}.attacks.apgd:APGD",
-        "cw": f"{_PACKAGE}.attacks.cw:CW",
-        "ddn": f"{_PACKAGE}.attacks.ddn:DDN",
-        "fmn": f"{_PACKAGE}.attacks.fmn:FMN",
-        "lbfgs": f"{_PACKAGE}.attacks.lbfgs:LBFGS",
-        "deepfool": f"{_PACKAGE}.attacks.deepfool:DeepFool",
-        "fab": f"{_PACKAGE}.attacks.fab:FAB",
-        "autoattack": f"{_PACKAGE}.attacks.autoattack:AutoAttack",
-        "worst": f"{_PACKAGE}.attacks.portfolio:Worst",
-        "adaptive": f"{_PACKAGE}.attacks.adaptive:Adaptive",
-        "torchattacks": f"{_PACKAGE}.attacks.torchattacks:torchattacks",
-        "square": f"{_PACKAGE}.attacks.square:Square",
-        "evolution": f"{_PACKAGE}.attacks.evolution:Evolution",
-        "onepixel": f"{_PACKAGE}.attacks.onepixel:OnePixel",
-    },
-    "shift": {
-        "night": f"{_PACKAGE}.shifts.lighting:Night",
-        "gaussian_blur": f"{_PACKAGE}.shifts.optics:GaussianBlur",
-        "gaussian_noise": f"{_PACKAGE}.shifts.sensor:GaussianNoise",
-        "brightness": f"{_PACKAGE}.shifts.digital:Brightness",
-        "contrast": f"{_PACKAGE}.shifts.digital:Contrast",
-        "jpeg": f"{_PACKAGE}.shifts.digital:JPEG",
-        "rotation": f"{_PACKAGE}.shifts.geometry:Rotation",
-    },
-    "model": {
-        "demo": f"{_PACKAGE}.training.demo:demo",
-        "linear": f"{_PACKAGE}.classifiers.networks:linear",
-        "mlp": f"{_PACKAGE}.classifiers.networks:mlp",
-        "cnn": f"{_PACKAGE}.classifiers.networks:cnn",
-        "resnet": f"{_PACKAGE}.classifiers.networks:resnet",
-        "torchvision": f"{_PACKAGE}.classifiers.zoo:torchvision",
-        "timm": f"{_PACKAGE}.classifiers.zoo:timm",
-    },
-    "data": {
-        "digits": f"{_PACKAGE}.data.digits:digits",
-        "folder": f"{_PACKAGE}.data.folder:folder",
-        "npz": f"{_PACKAGE}.data.arrays:npz",
-        "run": f"{_PACKAGE}.data.saved:run",
-        "mnist": f"{_PACKAGE}.data.torchvision_sets:mnist",
-        "fashion-mnist": f"{_PACKAGE}.data.torchvision_sets:fashion_mnist",
-        "cifar10": f"{_PACKAGE}.data.torchvision_sets:cifar10",
-        "cifar100": f"{_PACKAGE}.data.torchvision_sets:cifar100",
-        "svhn": f"{_PACKAGE}.data.torchvision_sets:svhn",
-    },
-    "generator": {
-        "histogram": f"{_PACKAGE}.generative.density:Histogram",
-        "gaussian": f"{_PACKAGE}.generative.density:Gaussian",
-        "pca": f"{_PACKAGE}.generative.density:PCA",
-        "mixture": f"{_PACKAGE}.generative.density:Mixture",
-    },
-}
-
 
 _ALSO = {"attack": {"auto": "adaptive"}}
 
@@ -105,7 +44,7 @@ def names(kind: str) -> dict[str, str]:
 
 @functools.cache
 def _entry_points() -> list[tuple[str, str]]:
-    return [(point.name, point.value) for point in entry_points(group=_PACKAGE)]
+    return [(point.name, point.value) for point in entry_points(group=PACKAGE)]
 
 
 def canonical_name(kind: str, name: str) -> str | None:
@@ -116,8 +55,9 @@ def canonical_name(kind: str, name: str) -> str | None:
 
 
 def family(shift: str) -> str:
-    """The risk a shift belongs to: the name of its module (``lighting``, ``optics``, …)."""
-    return names("shift")[shift].partition(":")[0].rpartition(".")[2]
+    """The risk a shift belongs to: ``lighting``, ``optics``, …; for others' shifts the name of their module."""
+    ours = next((risk for risk, shifts in FAMILIES.items() if shift in shifts), None)
+    return ours or names("shift")[shift].partition(":")[0].rpartition(".")[2]
 
 
 def load(kind: str, name: str) -> Any:

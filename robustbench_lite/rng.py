@@ -7,7 +7,7 @@ shard or model. So two networks see the same noise, and a comparison of them is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,14 +46,17 @@ class Streams:
         chosen = indices if isinstance(indices, Sequence) else indices.tolist()
         return Streams(self.seed, self.condition, tuple(self.sample_ids[i] for i in chosen))
 
-    def generators(self, *key: object) -> list[torch.Generator]:
-        """One CPU generator per sample. CPU, because other devices draw other numbers."""
+    def generators(self, *key: object) -> Iterator[torch.Generator]:
+        """One CPU generator after the other, seeded for each sample.
+
+        CPU, because other devices draw other numbers. It is the same object every time, because making one costs
+        more than seeding it.
+        """
         import torch
 
-        return [
-            torch.Generator().manual_seed(stable_hash(self.seed, self.condition, sample_id, *key))
-            for sample_id in self.sample_ids
-        ]
+        generator = torch.Generator()
+        for sample_id in self.sample_ids:
+            yield generator.manual_seed(stable_hash(self.seed, self.condition, sample_id, *key))
 
     def uniform(self, shape: Sequence[int], *key: object, like: torch.Tensor) -> torch.Tensor:
         """Uniform numbers in [0, 1), shape (N, *shape), on the device and in the dtype of ``like``."""

@@ -142,6 +142,15 @@ class Shift(Protocol):
         """Changed images, same shape, in [0, 1]. The streams are the only source of randomness."""
 
 
+@runtime_checkable
+class Fills(Protocol):
+    """A shift that must invent some pixels, because the image does not hold what the camera would have seen."""
+
+    @abstractmethod
+    def filled(self, images: Tensor, streams: Streams) -> Tensor:
+        """The share of invented pixels of each image, (N,), for the images and streams of a call."""
+
+
 @dataclass(frozen=True)
 class Condition:
     """What happens to the images before they are classified: nothing, an attack, a shift, or a chain."""

@@ -22,7 +22,8 @@ BASE = {"errors", "rng", "norms", "specs", "types", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     **{name: set() for name in BASE},
     "references": set(),
-    "registry": {"references"},
+    "names": set(),
+    "registry": {"references", "names"},
     "descriptions": {"registry"},
     "attacks": {"registry", "checks"},
     "shifts": set(),
@@ -69,6 +70,7 @@ WITHOUT_TORCH = (
     "specs",
     "types",
     "references",
+    "names",
     "registry",
     "descriptions",
     "runs",

@@ -397,7 +397,7 @@ def test_every_class_in_the_folders_is_registered():
     for kind in ("attack", "shift"):
         registered = {where.partition(":")[0].rpartition(".")[2] for where in registry.BUILTIN[kind].values()}
         for file in (folder / f"{kind}s").glob("*.py"):
-            base = {"attack": "(Attack):", "shift": "(Shift):"}[kind]
+            base = {"attack": "(Attack):", "shift": "(ScaledShift):"}[kind]
             if base in file.read_text():
                 assert file.stem in registered, file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustbench_lite.shifts.optics import Blur
+from robustbench_lite.shifts.blur import Blur
 
 DAYLIGHT_K = 6500.0  # the white of sRGB, D65, is close to this black body
 

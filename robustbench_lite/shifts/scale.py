@@ -1,9 +1,14 @@
-"""What all shifts share: the severity scale, range checks, and the walk over a batch."""
+"""What all shifts share: the severity scale, the arguments that it sets, range checks, the walk over a batch."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +16,119 @@ from torch import Tensor
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
+from robustbench_lite.types import Shift
 
 STRONGEST = 5
+_PIECE = 1 << 18  # values at a time: 1 MB, which stays in the cache
+
+Levels = Sequence[float] | Mapping[int, Sequence[float]]
+"""Values at the severities 0 to 5; or such a list per side of the image in pixels, ascending."""
+
+Change = Callable[[Tensor, Streams], Tensor]
+"""What a shift does to images (N, C, H, W), with one stream per image. [0, 1] is seen to afterwards."""
+
+
+class _Argument(NamedTuple):
+    low: float
+    high: float
+    meaning: str
+    levels: Levels | None
+
+
+def scaled(levels: Levels, low: float, high: float, meaning: str) -> Any:
+    """A number that the severity sets unless it is given: a field whose default is None.
+
+    Args:
+        levels: what it is at each severity; level 0 changes nothing.
+        low: the smallest value that may be given.
+        high: the largest.
+        meaning: unit and meaning, for the message to one who is out of range.
+    """
+    return dataclasses.field(default=None, metadata={"argument": _Argument(low, high, meaning, levels)})
+
+
+def fixed(default: float, low: float, high: float, meaning: str) -> Any:
+    """A number that the severity leaves alone. Arguments as for ``scaled``."""
+    return dataclasses.field(default=default, metadata={"argument": _Argument(low, high, meaning, None)})
+
+
+@dataclass(frozen=True)
+class ScaledShift(Shift):
+    """A shift whose arguments follow the severity unless they are given.
+
+    A subclass is a frozen dataclass. It declares its numbers with ``scaled`` and ``fixed``, and says in ``change``
+    what they do. Severity 0 is the identity unless an argument is given.
+    """
+
+    together: ClassVar[bool] = False
+    """True if ``change`` may see many images at once, because every bit of an image is the same in any company.
+
+    That holds for + - * / sqrt, comparisons, where, rounding, indexing, and minimum and maximum; not for exp, pow,
+    sin, sums, means, matrix products, convolutions or interpolation, whose last bits depend on where in memory a
+    value lies and how many there are.
+    """
+    needs_colour: ClassVar[bool] = False
+    """True if it says nothing about images that have not three channels; these are refused."""
+    random: ClassVar[bool] = False
+    """True if it draws numbers."""
+    differentiable: ClassVar[bool] = True
+    """True if gradients reach the image."""
+    smooth: ClassVar[tuple[str, ...]] = ()
+    """The arguments that gradients reach: ``change`` takes a tensor without dimensions for each of them."""
+
+    severity: float = 3
+
+    def __post_init__(self) -> None:
+        check_severity(self.severity)
+        for name, argument in self.arguments().items():
+            check_range(name, getattr(self, name), argument.low, argument.high, argument.meaning)
+
+    @classmethod
+    def arguments(cls) -> dict[str, _Argument]:
+        """The fields that were declared with ``scaled`` or ``fixed``."""
+        declared = ((f.name, f.metadata.get("argument")) for f in dataclasses.fields(cls))
+        return {name: argument for name, argument in declared if argument is not None}
+
+    def values(self, images: Tensor) -> SimpleNamespace:
+        """Every number at this severity for images of this size, (N, C, H, W); what was given stays."""
+        found = {}
+        for name, argument in self.arguments().items():
+            value = getattr(self, name)
+            if value is None and argument.levels is not None:
+                value = at(self.severity, argument.levels, images)
+            found[name] = value
+        return SimpleNamespace(**found)
+
+    @abstractmethod
+    def change(self, at: SimpleNamespace, like: Tensor) -> Change:
+        """What is done to images of the size, device and dtype of ``like``, for these values of the arguments.
+
+        Whatever is the same for all images is prepared here, once.
+        """
+
+    def __call__(self, images: Tensor, streams: Streams) -> Tensor:
+        """Changed images, same shape, in [0, 1]."""
+        scaled_ones = [name for name, argument in self.arguments().items() if argument.levels is not None]
+        if self.severity == 0 and all(getattr(self, name) is None for name in scaled_ones):
+            return images.clone()
+        if images.dim() == 4:  # else each_sample says what is wrong
+            check_colour(self, images.shape[1])
+            return each_sample(images, streams, self.change(self.values(images), images), together=self.together)
+        return each_sample(images, streams, lambda image, _: image)
+
+
+def number(value: float | Tensor) -> float:
+    """The value of an argument that may be a tensor with a gradient, where a plain number is needed."""
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def check_colour(shift: Shift, channels: int) -> None:
+    """Raise InputError if the shift is about colour and the images have none."""
+    if channels != 3 and getattr(shift, "needs_colour", False):
+        raise InputError(
+            f"{type(shift).__name__} changes colour: it needs images of 3 channels, not {channels}.",
+            "Leave it out, or read the images in colour: --channels 3.",
+        )
 
 
 def check_severity(severity: float) -> None:
@@ -41,6 +157,11 @@ def at_severity(severity: float, levels: Sequence[float]) -> float:
     return float(np.interp(severity, range(len(levels)), levels))
 
 
+def at(severity: float, levels: Levels, images: Tensor) -> float:
+    """The value of a scale at a severity, for images (N, C, H, W)."""
+    return at_size(severity, levels, images) if isinstance(levels, Mapping) else at_severity(severity, levels)
+
+
 def at_size(severity: float, scales: Mapping[int, Sequence[float]], images: Tensor) -> float:
     """The value of a scale that depends on the size of the image.
 
@@ -57,13 +178,19 @@ def at_size(severity: float, scales: Mapping[int, Sequence[float]], images: Tens
     return float(np.interp(math.log(side), [math.log(known) for known in scales], values))
 
 
-def each_sample(images: Tensor, streams: Streams, change: Callable[[Tensor, Streams], Tensor]) -> Tensor:
+def each_sample(images: Tensor, streams: Streams, change: Change, *, together: bool = False) -> Tensor:
     """The changed images, cut off at [0, 1]; ``change`` sees one image at a time, as (1, C, H, W).
 
     One at a time, because the last bits of a power, a sum or a matrix product depend on the size of the
     tensor and on where it starts in memory: the vector units treat the ends of an array differently. So
     an image gets the same bits in every batch. The copy gives every image the same alignment, and keeps
     the input untouched.
+
+    Args:
+        images: (N, C, H, W).
+        streams: one per image.
+        change: what is done. It may write into the images that it is given.
+        together: it may see many small images at once; see ``ScaledShift.together``.
 
     Raises:
         InputError: the images are not (N, C, H, W), or there is not one stream per image.
@@ -74,5 +201,16 @@ def each_sample(images: Tensor, streams: Streams, change: Callable[[Tensor, Stre
         raise InputError(f"{len(images)} images, but {len(streams)} sample ids.", "Give one id per image.")
     if not len(images):
         return images.clone()
-    singles = (image.unsqueeze(0).clone(memory_format=torch.contiguous_format) for image in images)
-    return torch.cat([change(single, streams[[i]]) for i, single in enumerate(singles)]).clamp(0, 1)
+    step = max(1, _PIECE // images[0].numel()) if together else 1
+    starts = range(0, len(images), step)
+
+    def piece(start: int) -> Tensor:
+        few = images[start : start + step].clone(memory_format=torch.contiguous_format)
+        return change(few, Streams(streams.seed, streams.condition, streams.sample_ids[start : start + step]))
+
+    if images.requires_grad:
+        return torch.cat([piece(start).clamp(0, 1) for start in starts])
+    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for start in starts:
+        torch.clamp(piece(start), 0, 1, out=out[start : start + step])
+    return out

@@ -10,10 +10,11 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.digital import JPEG, Brightness, Contrast
-from robustbench_lite.shifts.geometry import Rotation
-from robustbench_lite.shifts.optics import GaussianBlur
-from robustbench_lite.shifts.sensor import GaussianNoise
+from robustbench_lite.shifts.blur import GaussianBlur
+from robustbench_lite.shifts.compression import JPEG
+from robustbench_lite.shifts.noise import GaussianNoise
+from robustbench_lite.shifts.rotation import Rotation
+from robustbench_lite.shifts.tone import Brightness, Contrast
 
 
 def streams(n):

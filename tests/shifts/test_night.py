@@ -19,7 +19,7 @@ from robustbench_lite.shifts.light import (
     to_linear,
     to_srgb,
 )
-from robustbench_lite.shifts.lighting import Night
+from robustbench_lite.shifts.night import Night
 
 
 def streams(n=1):

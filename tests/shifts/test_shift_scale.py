@@ -5,11 +5,12 @@ import torch
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.digital import JPEG, Brightness, Contrast
-from robustbench_lite.shifts.geometry import Rotation
-from robustbench_lite.shifts.optics import GaussianBlur
+from robustbench_lite.shifts.blur import GaussianBlur
+from robustbench_lite.shifts.compression import JPEG
+from robustbench_lite.shifts.noise import GaussianNoise
+from robustbench_lite.shifts.rotation import Rotation
 from robustbench_lite.shifts.scale import at_severity, at_size, check_range
-from robustbench_lite.shifts.sensor import GaussianNoise
+from robustbench_lite.shifts.tone import Brightness, Contrast
 
 SCALES = {32: (0, 1, 2, 3, 4, 5), 64: (0, 10, 20, 30, 40, 50), 224: (0, 100, 200, 300, 400, 500)}
 
@@ -72,7 +73,7 @@ def test_a_given_value_replaces_the_scale_even_at_severity_0():
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     streams = Streams(0, "c", ("a",))
     for change in (GaussianBlur, GaussianNoise, Brightness, Contrast, JPEG, Rotation):
-        name = next(field for field in change.__dataclass_fields__ if field != "severity")
+        name = next(iter(change.arguments()))
         value = 20 if name in ("degrees", "quality") else 0.4
         weak, strong = change(severity=0, **{name: value}), change(severity=5, **{name: value})
         assert torch.equal(weak(image, streams), strong(image, streams))

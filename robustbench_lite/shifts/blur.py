@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.scale import at_size, check_range, check_severity, each_sample
-from robustbench_lite.types import Shift
+from robustbench_lite.shifts.scale import Change, ScaledShift, number, scaled
 
 _SIGMA_PX = {
     32: (0, 0.4, 0.6, 0.7, 0.8, 1.0),
@@ -19,7 +18,7 @@ _SIGMA_PX = {
 
 
 @dataclass(frozen=True)
-class GaussianBlur(Shift):
+class GaussianBlur(ScaledShift):
     """Blur by a lens that is a little out of focus: a Gaussian point spread function.
 
     Scale: the extra corruption gaussian_blur of CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C (32, 64, 224
@@ -33,19 +32,15 @@ class GaussianBlur(Shift):
         sigma_px: standard deviation of the point spread, in pixels; None takes it from the scale.
     """
 
-    severity: float = 3
-    sigma_px: float | None = None
+    smooth = ("sigma_px",)
 
-    def __post_init__(self) -> None:
-        check_severity(self.severity)
-        check_range("sigma_px", self.sigma_px, 0, 100, "standard deviation in pixels")
+    sigma_px: float | None = scaled(_SIGMA_PX, 0, 100, "standard deviation in pixels")
 
-    def __call__(self, images: Tensor, streams: Streams) -> Tensor:
-        sigma = self.sigma_px if self.sigma_px is not None else at_size(self.severity, _SIGMA_PX, images)
-        if sigma == 0:
-            return images.clone()
-        blur = Blur(sigma, images)
-        return each_sample(images, streams, lambda image, _: blur(image))
+    def change(self, at: SimpleNamespace, like: Tensor) -> Change:
+        if at.sigma_px == 0:
+            return lambda image, _: image
+        blur = Blur(at.sigma_px, like)
+        return lambda image, _: blur(image)
 
 
 class Blur:
@@ -55,11 +50,11 @@ class Blur:
     than the image, and it is as fast up to about 1,000 pixels a side.
 
     Args:
-        sigma: standard deviation in pixels.
+        sigma: standard deviation in pixels; gradients reach it if it is a tensor.
         like: images of the size, device and dtype that will be blurred.
     """
 
-    def __init__(self, sigma: float, like: Tensor) -> None:
+    def __init__(self, sigma: float | Tensor, like: Tensor) -> None:
         self._rows = _matrix(like.shape[-2], sigma).to(like)
         self._columns = _matrix(like.shape[-1], sigma).T.to(like)
 
@@ -67,11 +62,12 @@ class Blur:
         return self._rows @ images @ self._columns
 
 
-def _matrix(size: int, sigma: float) -> Tensor:
+def _matrix(size: int, sigma: float | Tensor) -> Tensor:
     """(size, size): row i holds the weights of all pixels in the blurred pixel i. Each row adds up to 1."""
-    radius = int(4 * sigma + 0.5)  # four sigma, as in the implementation that the published scale comes from
+    # Four sigma, as in the implementation that the published scale comes from.
+    radius = int(4 * number(sigma) + 0.5)
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     weights = torch.exp(-((offsets / sigma) ** 2) / 2)
     weights = weights / weights.sum()
     seen = (torch.arange(size)[:, None] + offsets.long()).clamp(0, size - 1)
-    return torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, seen, weights.repeat(size, 1))
+    return torch.zeros(size, size, dtype=torch.float64).scatter_add(1, seen, weights.repeat(size, 1))

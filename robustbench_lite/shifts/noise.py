@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 from torch import Tensor
 
-from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.scale import at_size, check_range, check_severity, each_sample
-from robustbench_lite.types import Shift
+from robustbench_lite.shifts.scale import Change, ScaledShift, scaled
 
 _SIGMA = {
     32: (0, 0.04, 0.06, 0.08, 0.09, 0.10),
@@ -18,7 +17,7 @@ _SIGMA = {
 
 
 @dataclass(frozen=True)
-class GaussianNoise(Shift):
+class GaussianNoise(ScaledShift):
     """Noise of the electronics: the same everywhere, independent per pixel and channel.
 
     Scale: gaussian_noise of CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C (32, 64, 224 px; Hendrycks &
@@ -32,19 +31,11 @@ class GaussianNoise(Shift):
         sigma: standard deviation on the [0, 1] scale of the stored values; None takes it from the scale.
     """
 
-    severity: float = 3
-    sigma: float | None = None
+    together = True
+    random = True
+    smooth = ("sigma",)
 
-    def __post_init__(self) -> None:
-        check_severity(self.severity)
-        check_range("sigma", self.sigma, 0, 1, "standard deviation; images are in [0, 1]")
+    sigma: float | None = scaled(_SIGMA, 0, 1, "standard deviation; images are in [0, 1]")
 
-    def __call__(self, images: Tensor, streams: Streams) -> Tensor:
-        sigma = self.sigma if self.sigma is not None else at_size(self.severity, _SIGMA, images)
-        if sigma == 0:
-            return images.clone()
-        return each_sample(
-            images,
-            streams,
-            lambda image, stream: image + sigma * stream.normal(image.shape[1:], "noise", like=image),
-        )
+    def change(self, at: SimpleNamespace, like: Tensor) -> Change:
+        return lambda images, streams: images + streams.normal(like.shape[1:], "noise", like=like) * at.sigma

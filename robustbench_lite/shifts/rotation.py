@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.scale import at_severity, check_range, check_severity, each_sample
-from robustbench_lite.types import Shift
+from robustbench_lite.shifts.scale import Change, ScaledShift, scaled
 
 # ImageNet-C has no rotation. Level 5 is the +-30 degrees of Engstrom et al. (ICML 2019).
 _DEGREES = (0, 5, 10, 15, 20, 30)
 
 
 @dataclass(frozen=True)
-class Rotation(Shift):
+class Rotation(ScaledShift):
     """A camera or a part that is turned about the line of sight, to the left or to the right.
 
     Scale: up to the 30 degrees of Engstrom et al., Exploring the Landscape of Spatial Robustness (ICML
@@ -33,23 +33,19 @@ class Rotation(Shift):
         degrees: angle, counter-clockwise; None takes it from the scale, with a random direction.
     """
 
-    severity: float = 3
-    degrees: float | None = None
+    random = True
 
-    def __post_init__(self) -> None:
-        check_severity(self.severity)
-        check_range("degrees", self.degrees, -180, 180, "counter-clockwise")
+    degrees: float | None = scaled(_DEGREES, -180, 180, "counter-clockwise")
 
-    def __call__(self, images: Tensor, streams: Streams) -> Tensor:
-        degrees = self.degrees if self.degrees is not None else at_severity(self.severity, _DEGREES)
-        if degrees == 0:
-            return images.clone()
+    def change(self, at: SimpleNamespace, like: Tensor) -> Change:
+        if at.degrees == 0:
+            return lambda image, _: image
 
         def turn(image: Tensor, stream: Streams) -> Tensor:
             right = self.degrees is None and stream.uniform((), "direction", like=image).item() < 0.5
-            return _rotate(image, -degrees if right else degrees)
+            return _rotate(image, -at.degrees if right else at.degrees)
 
-        return each_sample(images, streams, turn)
+        return turn
 
 
 def _rotate(image: Tensor, degrees: float) -> Tensor:

@@ -1,0 +1,60 @@
+"""The command ``rb shift``: its options, and what they stand for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from robustbench_lite import console
+from robustbench_lite.cli_options import Common, SaveImages, with_common
+from robustbench_lite.names import FAMILIES
+
+SHIFTS = "Shifts"
+
+
+def _family(name: str) -> Any:
+    """The option of one risk; its help names the shifts."""
+    shifts = ", ".join(FAMILIES[name])
+    return typer.Option(f"--{name}", help=f"{shifts}.", rich_help_panel=SHIFTS)
+
+
+@with_common
+@console.guarded
+def shift(
+    common: Common,
+    lighting: Annotated[list[str] | None, _family("lighting")] = None,
+    optics: Annotated[list[str] | None, _family("optics")] = None,
+    sensor: Annotated[list[str] | None, _family("sensor")] = None,
+    weather: Annotated[list[str] | None, _family("weather")] = None,
+    digital: Annotated[list[str] | None, _family("digital")] = None,
+    geometry: Annotated[list[str] | None, _family("geometry")] = None,
+    severity: Annotated[
+        str, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5.")
+    ] = "1-5",
+    save_images: SaveImages = False,
+) -> None:
+    """Accuracy under synthetic distribution shift, severity by severity.
+
+    Every option takes a name or a spec, and may be repeated.
+
+    Examples:
+
+      rb shift --lighting night
+
+      rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
+
+      rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
+    """
+    from robustbench_lite.cli_evaluate import run_evaluation, shift_specs
+
+    asked = {
+        "lighting": lighting,
+        "optics": optics,
+        "sensor": sensor,
+        "weather": weather,
+        "digital": digital,
+        "geometry": geometry,
+    }
+    specs = shift_specs({family: wanted or [] for family, wanted in asked.items()}, severity)
+    run_evaluation("shift", common, specs, save_images=save_images)

@@ -1,0 +1,81 @@
+"""What is registered in this package: names of attacks, shifts, networks, data sets and generators.
+
+A name stands for ``module:member``, which is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+PACKAGE = "robustbench_lite"
+
+# Shifts by the risk that they model. The risks are the options of ``rb shift``.
+FAMILIES: dict[str, dict[str, str]] = {
+    "lighting": {
+        "night": f"{PACKAGE}.shifts.night:Night",
+    },
+    "optics": {
+        "gaussian_blur": f"{PACKAGE}.shifts.blur:GaussianBlur",
+    },
+    "sensor": {
+        "gaussian_noise": f"{PACKAGE}.shifts.noise:GaussianNoise",
+    },
+    "weather": {},
+    "digital": {
+        "brightness": f"{PACKAGE}.shifts.tone:Brightness",
+        "contrast": f"{PACKAGE}.shifts.tone:Contrast",
+        "jpeg": f"{PACKAGE}.shifts.compression:JPEG",
+    },
+    "geometry": {
+        "rotation": f"{PACKAGE}.shifts.rotation:Rotation",
+    },
+}
+
+BUILTIN: dict[str, dict[str, str]] = {
+    "attack": {
+        "fgsm": f"{PACKAGE}.attacks.fgsm:FGSM",
+        "rfgsm": f"{PACKAGE}.attacks.rfgsm:RFGSM",
+        "bim": f"{PACKAGE}.attacks.bim:BIM",
+        "mifgsm": f"{PACKAGE}.attacks.mifgsm:MIFGSM",
+        "pgd": f"{PACKAGE}.attacks.pgd:PGD",
+        "apgd": f"{PACKAGE}.attacks.apgd:APGD",
+        "cw": f"{PACKAGE}.attacks.cw:CW",
+        "ddn": f"{PACKAGE}.attacks.ddn:DDN",
+        "fmn": f"{PACKAGE}.attacks.fmn:FMN",
+        "lbfgs": f"{PACKAGE}.attacks.lbfgs:LBFGS",
+        "deepfool": f"{PACKAGE}.attacks.deepfool:DeepFool",
+        "fab": f"{PACKAGE}.attacks.fab:FAB",
+        "autoattack": f"{PACKAGE}.attacks.autoattack:AutoAttack",
+        "worst": f"{PACKAGE}.attacks.portfolio:Worst",
+        "adaptive": f"{PACKAGE}.attacks.adaptive:Adaptive",
+        "torchattacks": f"{PACKAGE}.attacks.torchattacks:torchattacks",
+        "square": f"{PACKAGE}.attacks.square:Square",
+        "evolution": f"{PACKAGE}.attacks.evolution:Evolution",
+        "onepixel": f"{PACKAGE}.attacks.onepixel:OnePixel",
+    },
+    "shift": {name: where for shifts in FAMILIES.values() for name, where in shifts.items()},
+    "model": {
+        "demo": f"{PACKAGE}.training.demo:demo",
+        "linear": f"{PACKAGE}.classifiers.networks:linear",
+        "mlp": f"{PACKAGE}.classifiers.networks:mlp",
+        "cnn": f"{PACKAGE}.classifiers.networks:cnn",
+        "resnet": f"{PACKAGE}.classifiers.networks:resnet",
+        "torchvision": f"{PACKAGE}.classifiers.zoo:torchvision",
+        "timm": f"{PACKAGE}.classifiers.zoo:timm",
+    },
+    "data": {
+        "digits": f"{PACKAGE}.data.digits:digits",
+        "folder": f"{PACKAGE}.data.folder:folder",
+        "npz": f"{PACKAGE}.data.arrays:npz",
+        "run": f"{PACKAGE}.data.saved:run",
+        "mnist": f"{PACKAGE}.data.torchvision_sets:mnist",
+        "fashion-mnist": f"{PACKAGE}.data.torchvision_sets:fashion_mnist",
+        "cifar10": f"{PACKAGE}.data.torchvision_sets:cifar10",
+        "cifar100": f"{PACKAGE}.data.torchvision_sets:cifar100",
+        "svhn": f"{PACKAGE}.data.torchvision_sets:svhn",
+    },
+    "generator": {
+        "histogram": f"{PACKAGE}.generative.density:Histogram",
+        "gaussian": f"{PACKAGE}.generative.density:Gaussian",
+        "pca": f"{PACKAGE}.generative.density:PCA",
+        "mixture": f"{PACKAGE}.generative.density:Mixture",
+    },
+}

@@ -1,0 +1,120 @@
+"""Risk: the light. Night, lamps, and what a camera does to cope with them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from robustbench_lite.rng import Streams
+from robustbench_lite.shifts.light import (
+    DAYLIGHT_K,
+    Glare,
+    expose_sensor,
+    falloff,
+    lamp_gains,
+    quantise,
+    to_linear,
+    to_srgb,
+)
+from robustbench_lite.shifts.scale import Change, ScaledShift, fixed, scaled
+
+_EXPOSURE_EV = (0, -1, -2, -3, -4, -5.5)  # Cui et al. (ICCV 2021) darken by 1.3 to 6.6 stops
+_CCT_K = (DAYLIGHT_K, 5500, 4500, 3800, 3000, 2200)  # daylight, white and warm LED, tungsten, towards sodium
+_CORNER_LOSS = (0, 0.1, 0.2, 0.3, 0.45, 0.6)
+_BLOOM = (0, 0.01, 0.02, 0.04, 0.06, 0.08)
+# A sensor with small pixels. Industrial ones have wells of 10,000 to 30,000 and 2 to 7 electrons of noise.
+# Darkened to the strongest level, white has 110 electrons; Cui et al. draw from 10,000 down to 83.
+_FULL_WELL_E, _READ_NOISE_E, _BITS = 5_000.0, 5.0, 12
+_WELL, _READ, _CONVERTER = (_FULL_WELL_E,) * 6, (0, *(_READ_NOISE_E,) * 5), (_BITS,) * 6
+
+
+@dataclass(frozen=True)
+class Night(ScaledShift):
+    """Less light, from warm lamps: darker, uneven, glaring, and noisier where the camera turns up its gain.
+
+    A chain in linear light, in this order: sRGB is linearised; the lamp's colour, less what automatic
+    white balance takes out; uneven light from one lamp that stands somewhere in the middle half of the
+    image; less light; glare; photon and read noise in electrons, cut off at the full well; the gain of
+    automatic exposure; rounding by the converter; back to sRGB. The same image in less light has fewer
+    electrons, so noise comes from the physics and is no setting of its own: ``auto_exposure=0`` is dark,
+    ``auto_exposure=1`` is bright and noisy.
+
+    Sources: Brooks et al. (CVPR 2019) and Cui et al. (ICCV 2021) for the chain and the range of
+    exposures; EMVA 1288 and Wei et al. (CVPR 2020) for the sensor; Kim et al. (2002) for the colour of
+    black bodies. Corner loss, bloom and the two shares that the camera corrects are our choice; measure
+    your own place. Differentiable.
+
+    Not modelled: lamps in the picture that are off by day, shadows and their direction, the spectrum of
+    LED and sodium lamps beyond their colour temperature, motion blur by a longer shutter, the noise that
+    white balance adds to blue, the skew of photon noise below about 20 electrons, fixed patterns and hot
+    pixels, demosaicing, denoising and sharpening by the camera, JPEG. Stored values are taken to be sRGB;
+    every channel of an image that has not three of them is treated alike, and the lamp's colour does
+    nothing there.
+
+    Args:
+        severity: 0 to 5. It sets every argument below that is None.
+        exposure_ev: change of the light in stops, -10 to 0.
+        auto_exposure: share of those stops that the camera's gain puts back, 0 to 1.
+        cct_k: colour temperature of the lamp in kelvin, 2000 to 25,000; 6500 is daylight.
+        white_balance: share of the lamp's colour cast that the camera takes out, 0 to 1.
+        corner_loss: share of the light that is missing in the corner farthest from the lamp, 0 to 1.
+        bloom: share of the light that is scattered as glare, 0 to 1.
+        full_well_e: electrons of a white pixel in daylight; fewer is noisier.
+        read_noise_e: standard deviation of the read noise in electrons.
+        bits: of the converter, 1 to 16.
+    """
+
+    random = True
+    smooth = ("exposure_ev",)
+
+    exposure_ev: float | None = scaled(_EXPOSURE_EV, -10, 0, "change of the light in stops")
+    auto_exposure: float = fixed(0.5, 0, 1, "share of exposure_ev that gain puts back")
+    # Below 1900 K the black body leaves the colours that sRGB can hold: blue would be negative.
+    cct_k: float | None = scaled(_CCT_K, 2000, 25_000, "colour temperature in kelvin")
+    white_balance: float = fixed(0.5, 0, 1, "share of the colour cast that is taken out")
+    corner_loss: float | None = scaled(_CORNER_LOSS, 0, 1, "share of the light that is missing")
+    bloom: float | None = scaled(_BLOOM, 0, 1, "share of the light that is scattered")
+    full_well_e: float | None = scaled(_WELL, 10, 1e7, "electrons of a white pixel")
+    read_noise_e: float | None = scaled(_READ, 0, 1e4, "standard deviation in electrons")
+    bits: int | None = scaled(_CONVERTER, 1, 16, "bits of the converter")
+
+    def values(self, images: Tensor) -> SimpleNamespace:
+        """As for all shifts; but up to severity 1 the noise grows from nothing to the sensor's own."""
+        at, noisy = super().values(images), min(self.severity, 1)
+        if self.full_well_e is None:
+            # Electrons of read noise mean nothing against an infinite well.
+            at.full_well_e = _FULL_WELL_E / noisy if noisy else math.inf
+            if self.read_noise_e is not None and not noisy:
+                at.full_well_e = _FULL_WELL_E
+        at.bits = self.bits if self.bits is not None else _BITS * (self.severity > 0)  # 0: no rounding
+        return at
+
+    def change(self, at: SimpleNamespace, like: Tensor) -> Change:
+        glare = Glare(at.bloom, like) if at.bloom else None
+        colour = lamp_gains(at.cct_k, at.white_balance) if at.cct_k != DAYLIGHT_K else (1.0, 1.0, 1.0)
+        gains = torch.tensor(colour).to(like).view(1, 3, 1, 1) if like.shape[1] == 3 else 1
+        return lambda image, stream: _photograph(image, stream, at, gains, glare)
+
+
+def _photograph(
+    image: Tensor, stream: Streams, at: SimpleNamespace, colour: Tensor | int, glare: Glare | None
+) -> Tensor:
+    """One image (1, C, H, W), taken in the scene."""
+    exposure = 2.0**at.exposure_ev
+    light = to_linear(image) * exposure * colour
+    if at.corner_loss:
+        lamp = 0.25 + 0.5 * stream.uniform((2,), "lamp", like=image)[0]
+        light = light * falloff(lamp, at.corner_loss, image)
+    if glare:
+        light = glare(light, white=exposure)
+    if math.isfinite(at.full_well_e):
+        noise = stream.normal(image.shape[1:], "sensor", like=image)
+        light = expose_sensor(light, noise, at.full_well_e, at.read_noise_e)
+    light = light * 2.0 ** (-at.exposure_ev * at.auto_exposure)
+    if at.bits:
+        light = quantise(light, at.bits)
+    return to_srgb(light)
