@@ -17,7 +17,7 @@ from robustbench_lite.attacks.losses import reached, wanted
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.registry import make, name_of, spec
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.scale import check_colour
+from robustbench_lite.shifts.scale import check_colour, lacks_colour
 from robustbench_lite.types import Attack, Condition, Model, Shift, Traced, is_attack, is_shift
 
 BUDGET_TOLERANCE = 1e-6
@@ -60,6 +60,11 @@ def plan(conditions: Sequence[Condition | Attack | Shift | str], eps: dict[str, 
         if condition not in full:
             full.append(condition)
     return full
+
+
+def needing_colour(conditions: Sequence[Condition], channels: int) -> list[Condition]:
+    """The conditions with a shift of colour, if images of so many channels have none."""
+    return [c for c in conditions if any(is_shift(part) and lacks_colour(part, channels) for part in c.parts)]
 
 
 def check_fits(

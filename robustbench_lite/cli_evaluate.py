@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,7 +12,6 @@ from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
-from robustbench_lite.specs import format_value, parse, parse_number
 
 if TYPE_CHECKING:
     from robustbench_lite.types import Condition
@@ -35,70 +34,17 @@ def with_arguments(kind: str, text: str, extra: str) -> str:
     return f"{head}({inside}, {extra})" if inside else f"{head}({extra})"
 
 
-def shift_specs(asked: Mapping[str, Sequence[str]], severities: str) -> list[str]:
-    """The specs of ``rb shift``: every shift that was asked for under its family, severity by severity."""
-    levels = _levels(severities)
-    own = {
-        family: [name for name in registry.names("shift") if registry.family(name) == family] for family in asked
-    }
-    specs = []
-    for family, wanted in asked.items():
-        for text in wanted:
-            _check_family(family, text, own)
-            specs += _at_levels(text, levels)
-    if not specs:
-        raise InputError(
-            "no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts."
-        )
-    return specs
-
-
-def _check_family(family: str, text: str, own: Mapping[str, Sequence[str]]) -> None:
-    """Raise unless the shift belongs to the family that the option names."""
-    name = text.partition("(")[0].strip()
-    known = registry.canonical_name("shift", name)
-    if known is None and is_reference(name):  # one's own shift belongs wherever its owner says
-        return
-    if known is None:
-        raise UnknownNameError(f"{family} shift", name, own[family])
-    if known not in own[family]:
-        option = f"--{registry.family(known)} {known}"
-        remedy = f"rb shift {option}" if registry.family(known) in own else f"rb eval --on {known}"
-        raise InputError(f"{known} is no {family} shift.", f"Write {remedy}.")
-
-
-def _at_levels(text: str, levels: Sequence[float]) -> list[str]:
-    """One spec per severity; a spec that says its severity stays as it is."""
-    calls = parse(text)
-    if len(calls) != 1:
-        raise InputError(f"{text!r} is a chain, not one shift.", f"Write rb eval --on {text!r}.")
-    (part,) = registry.make(text).parts
-    if registry.severity_of(part) is None or "severity" in calls[0].arguments:
-        return [text]
-    return [with_arguments("shift", text, f"severity={format_value(level)}") for level in levels]
-
-
-def _levels(text: str) -> list[float]:
-    """``1-5`` as 1, 2, 3, 4, 5; ``0.5,1,2`` as it is."""
-    low, dash, high = text.partition("-")
-    if dash and low.strip().isdecimal() and high.strip().isdecimal() and int(low) <= int(high):
-        return [float(level) for level in range(int(low), int(high) + 1)]
-    try:
-        return [float(parse_number(level)) for level in text.split(",")]
-    except InputError:
-        raise InputError(f"--severity {text} is no list of levels.", "Write it like 1-5, 3 or 0.5,1,2.") from None
-
-
 def run_evaluation(
     command: str,
     common: Common,
     conditions: Sequence[str],
     *,
+    optional: Collection[str] = (),
     as_8bit: bool = False,
     save_images: bool = False,
     probes: bool = True,
 ) -> None:
-    """Prepare, run and print."""
+    """Prepare, run and print; ``optional`` conditions are left out if the images lack the colour they need."""
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
     for text, condition in zip(conditions, made, strict=True):
@@ -108,9 +54,11 @@ def run_evaluation(
     with console.busy("loading the network and the images", quiet=common.quiet):
         from robustbench_lite import runner
 
-        prepared = runner.prepare(common.inputs(), made)
+        if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
+        prepared = runner.prepare(common.inputs(), made, if_colour=if_colour)
     if not common.quiet:
-        for line in [*prepared.classifier.notes, *([] if prepared.inputs.demo else prepared.dataset.notes)]:
+        of_data = () if prepared.inputs.demo else prepared.dataset.notes
+        for line in [*prepared.classifier.notes, *of_data, *prepared.notes]:
             console.note(f"note: {line}")
     if common.dry_run:
         _print_plan(prepared, as_json=common.json)

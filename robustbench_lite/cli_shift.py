@@ -15,8 +15,8 @@ SHIFTS = "Shifts"
 
 def _family(name: str) -> Any:
     """The option of one risk; its help names the shifts."""
-    shifts = ", ".join(FAMILIES[name])
-    return typer.Option(f"--{name}", help=f"{shifts}.", rich_help_panel=SHIFTS)
+    shifts = ", ".join(["all", *FAMILIES[name]])
+    return typer.Option(f"--{name}", metavar="SHIFT", help=f"{shifts}.", rich_help_panel=SHIFTS)
 
 
 @with_common
@@ -36,17 +36,20 @@ def shift(
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
 
-    Every option takes a name or a spec, and may be repeated.
+    The options of the risks take a name, a spec, or all, and may be repeated.
 
     Examples:
 
       rb shift --lighting night
 
+      rb shift --lighting all --weather all --severity 3
+
       rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
 
       rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
     """
-    from robustbench_lite.cli_evaluate import run_evaluation, shift_specs
+    from robustbench_lite.cli_evaluate import run_evaluation
+    from robustbench_lite.cli_sweeps import optional, sweeps
 
     asked = {
         "lighting": lighting,
@@ -56,5 +59,6 @@ def shift(
         "digital": digital,
         "geometry": geometry,
     }
-    specs = shift_specs({family: wanted or [] for family, wanted in asked.items()}, severity)
-    run_evaluation("shift", common, specs, save_images=save_images)
+    found = sweeps({family: wanted or [] for family, wanted in asked.items()}, severity)
+    specs = [spec for sweep in found for spec in sweep.specs]
+    run_evaluation("shift", common, specs, optional=optional(found), save_images=save_images)

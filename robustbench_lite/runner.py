@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_lite import provenance, runs
-from robustbench_lite.applying import check_fits, plan
+from robustbench_lite.applying import check_fits, needing_colour, plan
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import NORMALISATIONS, load_classifier
 from robustbench_lite.data.dataset import Dataset
@@ -19,6 +19,7 @@ from robustbench_lite.data.saved import of_demo
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Evaluation, Progress, check_gradients, evaluate
 from robustbench_lite.followup import with_commands
+from robustbench_lite.registry import name_of
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.specs import parse_number
 from robustbench_lite.types import Condition
@@ -63,10 +64,18 @@ class Prepared:
     classifier: Classifier
     dataset: Dataset
     conditions: list[Condition]
+    notes: tuple[str, ...] = ()
 
 
-def prepare(inputs: Inputs, conditions: Sequence[str | Condition] = ()) -> Prepared:
+def prepare(
+    inputs: Inputs, conditions: Sequence[str | Condition] = (), *, if_colour: Sequence[Condition] = ()
+) -> Prepared:
     """Load the network and the data, and fill in what each says about the other.
+
+    Args:
+        inputs: which network and which images.
+        conditions: what will be done to the images.
+        if_colour: those of the conditions that are left out, with a note, if they change colour and there is none.
 
     Raises:
         InputError: a wrong name, a missing file, or parts that do not fit.
@@ -89,10 +98,21 @@ def prepare(inputs: Inputs, conditions: Sequence[str | Condition] = ()) -> Prepa
             inputs.model, class_names=dataset.class_names, input_shape=dataset.image_shape, **options
         )
     dataset = _noted(aligned(dataset, classifier), classifier)
-    planned = plan(conditions, dataset.eps)
+    left_out = needing_colour(if_colour, dataset.image_shape[0])
+    if len(left_out) == len(conditions):  # nothing would be left: refused below
+        left_out = []
+    planned = plan([condition for condition in conditions if condition not in left_out], dataset.eps)
     check_gradients(planned, classifier)
     check_fits(planned, dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
-    return Prepared(inputs, classifier, dataset, planned)
+    return Prepared(inputs, classifier, dataset, planned, colour_note(left_out, dataset.image_shape[0]))
+
+
+def colour_note(left_out: Sequence[Condition], channels: int) -> tuple[str, ...]:
+    """What is said of conditions that change colour, and were left out because the images have none."""
+    names = dict.fromkeys(name_of(type(part)) for condition in left_out for part in condition.parts)
+    if not names:
+        return ()
+    return (f"left out, because they change colour and the images have {channels} channel(s): {', '.join(names)}",)
 
 
 def _noted(dataset: Dataset, classifier: Classifier) -> Dataset:
@@ -285,7 +305,7 @@ def _record(
             n_skipped=len(result.skipped),
             skipped=[{"file": s.file, "reason": s.reason} for s in result.skipped],
             n_groups=None if dataset.groups is None else len(set(dataset.groups)),
-            notes=list(dataset.notes),
+            notes=[*dataset.notes, *prepared.notes],
             eps=dict(dataset.eps),
         ),
         device=str(classifier.device),

@@ -122,9 +122,14 @@ def number(value: float | Tensor) -> float:
     return value.item() if isinstance(value, Tensor) else value
 
 
+def lacks_colour(shift: Shift, channels: int) -> bool:
+    """Whether the shift is about colour and images of so many channels have none."""
+    return channels != 3 and getattr(shift, "needs_colour", False)
+
+
 def check_colour(shift: Shift, channels: int) -> None:
     """Raise InputError if the shift is about colour and the images have none."""
-    if channels != 3 and getattr(shift, "needs_colour", False):
+    if lacks_colour(shift, channels):
         raise InputError(
             f"{type(shift).__name__} changes colour: it needs images of 3 channels, not {channels}.",
             "Leave it out, or read the images in colour: --channels 3.",

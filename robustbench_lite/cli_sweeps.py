@@ -1,0 +1,87 @@
+"""From the options of ``rb shift`` to specs: which shifts, at which severities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from robustbench_lite import registry
+from robustbench_lite.cli_evaluate import with_arguments
+from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.references import is_reference
+from robustbench_lite.specs import format_value, parse, parse_number
+
+ALL = "all"
+
+
+class Sweep(NamedTuple):
+    """One shift at every severity."""
+
+    text: str  # as it was asked for
+    specs: list[str]  # one per severity; only one of a shift that says its severity, or has none
+    optional: bool  # one of ``all``: left out where the images lack its colour
+
+
+def sweeps(asked: Mapping[str, Sequence[str]], severities: str) -> list[Sweep]:
+    """Every shift that was asked for under its family; ``all`` stands for the whole family.
+
+    Raises:
+        InputError: nothing was asked for, or something that is no shift of the family, or no list of severities.
+    """
+    levels = _levels(severities)
+    found = []
+    for family, wanted in asked.items():
+        own = [name for name in registry.names("shift") if registry.family(name) == family]
+        for text in wanted:
+            if text.strip().lower() == ALL:
+                found += [Sweep(name, _at_levels(name, levels), optional=True) for name in own]
+            else:
+                _check_family(family, text, own, asked)
+                found.append(Sweep(text, _at_levels(text, levels), optional=False))
+    if not found:
+        raise InputError(
+            "no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts."
+        )
+    return found
+
+
+def optional(found: Sequence[Sweep]) -> set[str]:
+    """The specs that only ``all`` has named."""
+    named = {spec for sweep in found if not sweep.optional for spec in sweep.specs}
+    return {spec for sweep in found for spec in sweep.specs} - named
+
+
+def _check_family(family: str, text: str, own: Sequence[str], options: Mapping[str, object]) -> None:
+    """Raise unless the shift belongs to the family that the option names."""
+    name = text.partition("(")[0].strip()
+    known = registry.canonical_name("shift", name)
+    if known is None and is_reference(name):  # one's own shift belongs wherever its owner says
+        return
+    if known is None:
+        raise UnknownNameError(f"{family} shift", name, [*own, ALL])
+    if known not in own:
+        option = f"--{registry.family(known)} {known}"
+        remedy = f"rb shift {option}" if registry.family(known) in options else f"rb eval --on {known}"
+        raise InputError(f"{known} is no {family} shift.", f"Write {remedy}.")
+
+
+def _at_levels(text: str, levels: Sequence[float]) -> list[str]:
+    """One spec per severity; a spec that says its severity stays as it is."""
+    calls = parse(text)
+    if len(calls) != 1:
+        raise InputError(f"{text!r} is a chain, not one shift.", f"Write rb eval --on {text!r}.")
+    (part,) = registry.make(text).parts
+    if registry.severity_of(part) is None or "severity" in calls[0].arguments:
+        return [text]
+    return [with_arguments("shift", text, f"severity={format_value(level)}") for level in levels]
+
+
+def _levels(text: str) -> list[float]:
+    """``1-5`` as 1, 2, 3, 4, 5; ``0.5,1,2`` as it is."""
+    low, dash, high = text.partition("-")
+    if dash and low.strip().isdecimal() and high.strip().isdecimal() and int(low) <= int(high):
+        return [float(level) for level in range(int(low), int(high) + 1)]
+    try:
+        return [float(parse_number(level)) for level in text.split(",")]
+    except InputError:
+        raise InputError(f"--severity {text} is no list of levels.", "Write it like 1-5, 3 or 0.5,1,2.") from None
