@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from robustbench_lite.runner import Inputs
+    from robustbench_lite.inputs import Inputs
 
 NETWORK, DATA, OUTPUT = "Network", "Data", "Run and output"
 
 
 @dataclass(frozen=True)
 class Common:
-    """Shared options. Their names and defaults are those of runner.Inputs, and the ones of output."""
+    """Shared options. Their names and defaults are those of inputs.Inputs, and the ones of output."""
 
     model: Annotated[
         str,
@@ -113,7 +113,7 @@ class Common:
 
     def inputs(self) -> Inputs:
         """The part that says which network and which images."""
-        from robustbench_lite.runner import Inputs
+        from robustbench_lite.inputs import Inputs
 
         return Inputs(**{f.name: getattr(self, f.name) for f in fields(Inputs)})
 

@@ -11,7 +11,7 @@ from robustbench_lite.specs import Call, format_call, parse
 from robustbench_lite.types import Attack, Condition, Traced, is_shift
 
 if TYPE_CHECKING:
-    from robustbench_lite.runner import Inputs
+    from robustbench_lite.inputs import Inputs
     from robustbench_lite.runs import CheckRecord
 
 

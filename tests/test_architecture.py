@@ -58,9 +58,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("registry", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying", "scoring"),
         "probes",
     },
+    "inputs": {"classifiers"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "followup", "saving"),
-        "provenance",
+        *("provenance", "inputs"),
     },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
