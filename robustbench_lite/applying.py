@@ -18,7 +18,7 @@ from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.registry import make, name_of, spec
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.scale import check_colour, lacks_colour
-from robustbench_lite.types import Attack, Condition, Model, Shift, Traced, is_attack, is_shift
+from robustbench_lite.types import Attack, Condition, Fills, Model, Shift, Traced, is_attack, is_shift
 
 BUDGET_TOLERANCE = 1e-6
 
@@ -31,6 +31,7 @@ class Outcome(NamedTuple):
     attacked: Tensor  # bool
     goal: Tensor | None  # what the last attack was to reach: (N,) classes or (N, K) distributions
     by: list[str | None]  # which attack of a portfolio fooled the network
+    filled: Tensor | None  # share of pixels that a shift invented, in a chain the largest; None if none of it can
     eight_bit: Tensor  # the images as a file of 8 bits holds them, within the budget of an attack that comes last
 
 
@@ -143,6 +144,7 @@ def apply(
     by: list[str | None] = [None] * len(images)
     lost, attacked = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels, dtype=torch.bool)
     goal: Tensor | None = None
+    filled: Tensor | None = None
     seen: list[str] = []
     for part in condition.parts:
         name = spec(part)
@@ -153,6 +155,9 @@ def apply(
         seen.append(source)
         before = x
         if is_shift(part):
+            if isinstance(part, Fills):
+                share = _verified_share(part, name, x, part.filled(x, streams))
+                filled = share if filled is None else torch.maximum(filled, share)
             x = _verified(part, name, x, part(x, streams))
         elif is_attack(part):
             logits = clean if x is images else classifier(x)
@@ -169,7 +174,7 @@ def apply(
                 for place, fooled_by in zip(places, names, strict=True):
                     by[place] = fooled_by
     eight_bit = _rounded(condition.parts[-1], before, x) if condition.attacks else x
-    return Outcome(x, lost, attacked, goal, by, eight_bit)
+    return Outcome(x, lost, attacked, goal, by, filled, eight_bit)
 
 
 def _attack(
@@ -203,12 +208,24 @@ def _verified(part: Attack | Shift, name: str, before: Tensor, after: Any) -> Te
         RbError: wrong shape or type, not finite, outside [0, 1], or over the budget. A fault of ours for
             what we wrote, a refused input (InputError) for what others did.
     """
-    problem = _problem(part, before, after)
-    if problem is None:
-        checked: Tensor = after
-        return checked
+    if problem := _problem(part, before, after):
+        raise _fault(part, name, problem)
+    checked: Tensor = after
+    return checked
+
+
+def _verified_share(part: Shift, name: str, images: Tensor, share: Any) -> Tensor:
+    """The share of invented pixels that a shift tells, if it can be one; errors as for ``_verified``."""
+    if not isinstance(share, Tensor) or share.shape != (len(images),):
+        raise _fault(part, name, f"told no share of filled pixels for each of {len(images)} images")
+    if not ((share >= 0) & (share <= 1)).all():
+        raise _fault(part, name, "told a share of filled pixels outside [0, 1]")
+    return share
+
+
+def _fault(part: Attack | Shift, name: str, problem: str) -> RbError:
     ours = type(part).__module__.startswith("robustbench_lite.")
-    raise (RbError if ours else InputError)(f"{name} {problem}.", "" if ours else "Mend it.")
+    return (RbError if ours else InputError)(f"{name} {problem}.", "" if ours else "Mend it.")
 
 
 def _problem(part: Attack | Shift, before: Tensor, after: Any) -> str | None:

@@ -96,8 +96,6 @@ def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
     out.print(comparison_table(run, out.width))
     for table in detail_tables(run, summarise(run)):
         out.print(table)
-    for warning in run.record.warnings:
-        console.note(f"warning: {warning}")
     for condition in run.record.conditions:
         for warning in condition.warnings:
             console.note(f"warning: {condition.spec}: {warning}")

