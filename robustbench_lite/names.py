@@ -18,7 +18,10 @@ FAMILIES: dict[str, dict[str, str]] = {
     "sensor": {
         "gaussian_noise": f"{PACKAGE}.shifts.noise:GaussianNoise",
     },
-    "weather": {},
+    "weather": {
+        "fog": f"{PACKAGE}.shifts.fog:Fog",
+        "haze": f"{PACKAGE}.shifts.haze:Haze",
+    },
     "digital": {
         "brightness": f"{PACKAGE}.shifts.tone:Brightness",
         "contrast": f"{PACKAGE}.shifts.tone:Contrast",
