@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -145,15 +145,8 @@ def apply(
     lost, attacked = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels, dtype=torch.bool)
     goal: Tensor | None = None
     filled: Tensor | None = None
-    seen: list[str] = []
-    for part in condition.parts:
-        name = spec(part)
-        # A part has the same stream alone and in a chain; a repeated one must not repeat its numbers.
-        # A shift draws the same at every severity, so that the severity is all that differs.
-        source = name_of(type(part)) if is_shift(part) else name
-        streams = Streams(seed, source + "#" * seen.count(source), sample_ids)
-        seen.append(source)
-        before = x
+    for part, streams in with_streams(condition, seed, sample_ids):
+        name, before = spec(part), x
         if is_shift(part):
             if isinstance(part, Fills):
                 share = _verified_share(part, name, x, part.filled(x, streams))
@@ -175,6 +168,33 @@ def apply(
                     by[place] = fooled_by
     eight_bit = _rounded(condition.parts[-1], before, x) if condition.attacks else x
     return Outcome(x, lost, attacked, goal, by, filled, eight_bit)
+
+
+def with_streams(
+    condition: Condition, seed: int, sample_ids: tuple[str, ...]
+) -> Iterator[tuple[Attack | Shift, Streams]]:
+    """Every part, and the random streams of a batch under it.
+
+    A part has the same stream alone and in a chain; a repeated one must not repeat its numbers. A shift draws the
+    same at every severity, so that the severity is all that differs.
+    """
+    seen: list[str] = []
+    for part in condition.parts:
+        source = name_of(type(part)) if is_shift(part) else spec(part)
+        yield part, Streams(seed, source + "#" * seen.count(source), sample_ids)
+        seen.append(source)
+
+
+def shifted(condition: Condition, images: Tensor, sample_ids: tuple[str, ...], seed: int) -> Tensor:
+    """Images (N, C, H, W) after a chain of shifts alone, as ``apply`` changes them; no network is asked.
+
+    Raises:
+        RbError: a part returned what it must not.
+    """
+    for part, streams in with_streams(condition, seed, sample_ids):
+        assert is_shift(part), "an attack needs a network"
+        images = _verified(part, spec(part), images, part(images, streams))
+    return images
 
 
 def _attack(

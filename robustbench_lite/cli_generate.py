@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
+from robustbench_lite.cli_files import result_file, write_file
 from robustbench_lite.cli_options import Common
 from robustbench_lite.errors import InputError
 from robustbench_lite.specs import parse
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.generative.density import Density, Generator
+    from robustbench_lite.sheets import Block
 
 DEFAULT_MODEL, BASELINE = "pca", "histogram"
 MOST_TILES = 1000
@@ -34,6 +34,7 @@ def run_generation(common: Common, *, n: int, overwrite: bool) -> None:
         model: Any = make_generator(DEFAULT_MODEL if common.model == "demo" else common.model)
         from robustbench_lite.classifiers.weights import check_writable
         from robustbench_lite.runner import load_data
+        from robustbench_lite.sheets import contact_sheet
 
         inputs = common.inputs()
         train_set = load_data(replace(inputs, split="train"))
@@ -56,7 +57,7 @@ def run_generation(common: Common, *, n: int, overwrite: bool) -> None:
         wanted: list[Any] = [model] if model == baseline else [model, baseline]
         fitted = {registry.spec(m): m.fit(train, common.seed) for m in wanted}
         figures = {name: _figures(density, train, test) for name, density in fitted.items()}
-        write_sheet(out, _blocks(inputs.data, test, fitted, figures, n, common.seed))
+        write_file(out, contact_sheet(_blocks(inputs.data, test, fitted, figures, n, common.seed)))
     sheet = plan.pop("sheet")
     _print({**plan, **figures[str(plan["model"])], "sheet": sheet}, list(figures.items()), as_json=common.json)
 
@@ -71,14 +72,7 @@ def _checked(common: Common, n: int, overwrite: bool) -> Path:
             raise InputError(f"{flag} means nothing to a density model.", remedy or "Leave it out.")
     if not 1 <= n <= MOST_TILES:
         raise InputError(f"--n {n} is refused.", f"Give 1 to {MOST_TILES}.")
-    out = common.out or Path("sheet.png")
-    if out.suffix.lower() != ".png":
-        raise InputError(f"--out {out} must end in .png.", f"For example --out {out.stem or 'sheet'}.png.")
-    if out.is_dir():
-        raise InputError(f"{out} is a folder.", "Choose another --out.")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
-    return out
+    return result_file(common.out, "sheet.png", overwrite=overwrite)
 
 
 def make_generator(text: str) -> Generator:
@@ -149,37 +143,21 @@ def _blocks(
     figures: dict[str, dict[str, float | int]],
     n: int,
     seed: int,
-) -> list[tuple[str, npt.NDArray[np.floating]]]:
+) -> list[Block]:
     """Real images, spread over the test split; then samples, the model's own last."""
     import numpy as np
 
+    from robustbench_lite.sheets import Block
+
     spread = np.linspace(0, len(test) - 1, min(n, len(test))).round().astype(int)
     samples = [
-        (f"samples of {name}: {figures[name]['bits_per_dim_test']:.2f} bits/dim on test", density.sample(n, seed))
+        Block(
+            f"samples of {name}: {figures[name]['bits_per_dim_test']:.2f} bits/dim on test",
+            density.sample(n, seed),
+        )
         for name, density in reversed(fitted.items())
     ]
-    return [(f"real images: {data}, test", test[spread]), *samples]
-
-
-def write_sheet(path: Path, blocks: list[tuple[str, npt.NDArray[np.floating]]]) -> None:
-    """Write the contact sheet, in one piece or not at all.
-
-    Raises:
-        InputError: the place cannot be written.
-    """
-    from robustbench_lite.generative.sheet import contact_sheet
-
-    content = contact_sheet(blocks)
-    draft = path.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.", "Choose another place with --out.") from None
-    finally:
-        if draft.exists():
-            draft.unlink()
+    return [Block(f"real images: {data}, test", test[spread]), *samples]
 
 
 def _print(result: dict[str, Any], figures: list[tuple[str, dict[str, float | int]]], *, as_json: bool) -> None:

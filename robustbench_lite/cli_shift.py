@@ -32,6 +32,10 @@ def shift(
     severity: Annotated[
         str, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5.")
     ] = "1-5",
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only show what the images become: a contact sheet, preview.png.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     save_images: SaveImages = False,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
@@ -44,11 +48,14 @@ def shift(
 
       rb shift --lighting all --weather all --severity 3
 
+      rb shift --lighting all --preview --data folder:parts --out lighting.png
+
       rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
 
       rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
     """
     from robustbench_lite.cli_evaluate import run_evaluation
+    from robustbench_lite.cli_preview import run_preview
     from robustbench_lite.cli_sweeps import optional, sweeps
 
     asked = {
@@ -61,4 +68,7 @@ def shift(
     }
     found = sweeps({family: wanted or [] for family, wanted in asked.items()}, severity)
     specs = [spec for sweep in found for spec in sweep.specs]
+    if preview:
+        run_preview(common, found, overwrite=overwrite)
+        return
     run_evaluation("shift", common, specs, optional=optional(found), save_images=save_images)

@@ -185,6 +185,13 @@ def spec(thing: Condition | Attack | Shift) -> str:
     return format_call(Call(name_of(type(thing)), arguments, tuple(parse(spec(member))[0] for member in members)))
 
 
+def without_severity(condition: Condition) -> str:
+    """The canonical spec, less the severities of its shifts: what one shift has in common at all of them."""
+    calls = [parse(spec(part))[0] for part in condition.parts]
+    given = [{k: v for k, v in call.arguments.items() if k != "severity"} for call in calls]
+    return " + ".join(format_call(Call(c.name, g, c.parts)) for c, g in zip(calls, given, strict=True)) or "clean"
+
+
 def _fields(part: Any) -> list[dataclasses.Field[Any]]:
     """The fields that are arguments of a spec; what is not compared was found out later, and is none."""
     if not dataclasses.is_dataclass(part):

@@ -96,6 +96,13 @@ def _knows_itself(inputs: Inputs) -> bool:
     return inputs.demo or checkpoint
 
 
+def load_images(inputs: Inputs) -> Dataset:
+    """The images for one who asks no network, in the shape that the network of ``inputs`` would get them in."""
+    if inputs.demo or not _knows_itself(inputs):
+        return load_data(inputs)
+    return load_data(inputs, shape=load_classifier(inputs.model, device="cpu").input_shape)
+
+
 def load_data(inputs: Inputs, *, shape: tuple[int, int, int] | None = None) -> Dataset:
     """The images, in the shape that the network was made for unless another is asked for."""
     size = parse_size(inputs.input_size)

@@ -60,6 +60,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "inputs": {"classifiers"},
     "recording": {"data", "runs", "evaluation", "followup", "provenance"},
+    "sheets": set(),
+    "previews": {"registry", "data", "applying", "shifts", "sheets"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),
         "inputs",

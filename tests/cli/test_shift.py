@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from robustbench_lite import registry
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robustbench_lite import InputError, load_dataset, make, registry
+from robustbench_lite.applying import apply, shifted
+from robustbench_lite.previews import preview
 from robustbench_lite.runs import read_run
 from robustbench_lite.shifts.tone import Brightness
+
+PARTS = ("--data", "folder:parts", "--split", "all")
 
 
 def conditions(done):
@@ -47,3 +57,87 @@ def test_all_is_refused_where_only_colour_is_left(rb, monkeypatch):
     done = rb("shift", "--digital", "all", "--limit", 10)
     assert done.code == 2
     assert "changes colour" in done.err
+
+
+def opened(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def test_preview_shows_the_images_that_would_be_classified(rb, tmp_path):
+    done = rb(
+        "shift", "--preview", "--digital", "contrast", "--severity", "1,4", "--limit", 3, "--seed", 5, "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.document["preview"] == "preview.png"
+    assert done.document["shifts"] == ["contrast"]
+    assert [p.name for p in tmp_path.iterdir()] == ["preview.png"]
+    some = load_dataset("digits", limit=3, seed=5)
+    assert done.document["images"] == list(some.files)
+    (batch,) = some.batches(3)
+    sheet = opened((tmp_path / "preview.png").read_bytes())
+    for severity in (1, 4):
+        changed = shifted(make(f"contrast(severity={severity})"), batch.images, batch.sample_ids, 5)
+        for image in (changed * 255).round().byte().numpy()[:, 0]:
+            tile = np.kron(image, np.ones((10, 10), np.uint8))  # 8 px enlarged to 80
+            rows = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], 80, axis=1)
+            assert (rows == tile[0]).all(2).any(), "a row of pixels of the changed image is nowhere on the sheet"
+
+
+def test_a_preview_is_what_an_evaluation_does():
+    (batch,) = load_dataset("digits", limit=4).batches(4)
+    chain = make("night(severity=3) + gaussian_noise(severity=2) + gaussian_noise(severity=2)")
+    nobody = batch.images.new_zeros(4, 10)
+    outcome = apply(chain, None, batch.images, batch.labels, nobody, batch.sample_ids, 3)
+    assert (shifted(chain, batch.images, batch.sample_ids, 3) == outcome.images).all()
+
+
+def test_preview_asks_no_network(rb, files, monkeypatch):
+    monkeypatch.setattr("robustbench_lite.classifiers.classifier.Classifier.__init__", None)
+    done = rb(
+        "shift", "--preview", "--lighting", "night", "--geometry", "rotation(degrees=20)", *PARTS, "-o", "a/b.png"
+    )
+    assert done.code == 0, done.err
+    assert "2 shifts of 4 images" in done.out
+    assert (files / "a" / "b.png").is_file()
+
+
+def test_preview_comes_in_the_shape_that_the_network_takes(rb, files, checkpoint):
+    plain, shaped = (
+        rb("shift", "--preview", "--lighting", "night", *PARTS, "--out", name, *more)
+        for name, more in (("a.png", ()), ("b.png", ("--model", checkpoint)))
+    )
+    assert plain.code == shaped.code == 0, shaped.err
+    first, second = (opened((files / name).read_bytes()) for name in ("a.png", "b.png"))
+    assert first.shape != second.shape  # 12 pixels enlarged by 6, 8 by 10
+
+
+def test_preview_leaves_out_colour_that_only_all_has_named(rb, monkeypatch):
+    monkeypatch.setattr(Brightness, "needs_colour", True)
+    done = rb("shift", "--preview", "--digital", "all", "--limit", 1, "--dry-run", "--json")
+    assert "contrast" in done.document["shifts"]
+    assert "brightness" not in done.document["shifts"]
+    assert "brightness" in done.err
+    assert rb("shift", "--preview", "--digital", "brightness").code == 2
+
+
+def test_preview_replaces_nothing_unasked(rb, refused, tmp_path):
+    words = ("shift", "--preview", "--digital", "contrast", "--limit", 1)
+    assert rb(*words, "--dry-run").code == 0
+    assert not list(tmp_path.iterdir())
+    assert rb(*words).code == 0
+    before = (tmp_path / "preview.png").read_bytes()
+    assert "preview.png exists already. Choose another --out, or give --overwrite." in refused(*words)
+    assert (tmp_path / "preview.png").read_bytes() == before
+    assert rb(*words, "--overwrite", "--severity", 5).code == 0
+    assert (tmp_path / "preview.png").read_bytes() != before
+    assert "must end in .png" in refused(*words, "--out", "sheet.jpg")
+
+
+def test_preview_refuses_attacks_and_no_images():
+    some = load_dataset("digits", limit=2)
+    with pytest.raises(InputError, match="is no shift"):
+        preview(some, [["pgd(eps=0.1)"]])
+
+
+def test_all_of_nothing_asked_with_preview(refused):
+    assert "no shift was named" in refused("shift", "--preview")

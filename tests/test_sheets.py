@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_lite.generative.sheet import contact_sheet
+from robustbench_lite.sheets import Block, contact_sheet
 
 
 def opened(blocks):
-    return np.asarray(Image.open(io.BytesIO(contact_sheet(blocks))))
+    return np.asarray(Image.open(io.BytesIO(contact_sheet([Block(*block) for block in blocks]))))
 
 
 def test_small_images_are_enlarged_without_blur():
@@ -56,3 +56,18 @@ def test_a_long_title_widens_the_sheet():
     assert sheet.shape[1] > 300
     assert (sheet[:, -16:] == 255).all()
     assert (sheet[16:40] < 100).any()
+
+
+def test_headings_and_rows_stand_beside_the_images_and_move_none_off_the_sheet():
+    image = np.linspace(0.2, 0.8, 4).reshape(4, 1, 1, 1) * np.ones((1, 1, 8, 8))
+    headings = [("severity", ["clean", "5"]), ("a_long_argument", ["", "0.25"])]
+    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet([Block("t", image, 2, headings, ["dent", "x" * 99])]))))
+    tops = 16 + 32 + 2 * 16
+    for i in range(4):
+        grey = sheet == round(image[i, 0, 0, 0] * 255)
+        rows, columns = np.flatnonzero(grey.all(2).sum(1) >= 40), np.flatnonzero(grey.all(2).sum(0) >= 40)
+        assert rows[0] == tops + i // 2 * 52
+        assert len(rows) == len(columns) == 48
+        assert columns[0] > 100  # right of the texts beside the rows
+    assert (sheet[tops : tops + 20, 16:60] < 100).any()
+    assert (sheet[:, -16:] == 255).all()

@@ -1,0 +1,44 @@
+"""The one file that some commands write: where it goes, and that it is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from robustbench_lite.errors import InputError
+
+
+def result_file(out: Path | None, default: str, *, overwrite: bool) -> Path:
+    """Where the file goes, if it may go there.
+
+    Raises:
+        InputError: another ending than that of ``default``, a folder, or a file that is not to be replaced.
+    """
+    path, ending = out or Path(default), Path(default).suffix
+    if path.suffix.lower() != ending:
+        stem = path.stem or Path(default).stem
+        raise InputError(f"--out {path} must end in {ending}.", f"For example --out {stem}{ending}.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "Choose another --out.")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already.", "Choose another --out, or give --overwrite.")
+    return path
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write the file, in one piece or not at all.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    draft = path.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.", "Choose another place with --out.") from None
+    finally:
+        if draft.exists():
+            draft.unlink()
