@@ -11,6 +11,10 @@ PACKAGE = "robustbench_lite"
 FAMILIES: dict[str, dict[str, str]] = {
     "lighting": {
         "night": f"{PACKAGE}.shifts.night:Night",
+        "overexposed": f"{PACKAGE}.shifts.overexposed:Overexposed",
+        "color_temperature": f"{PACKAGE}.shifts.color_temperature:ColorTemperature",
+        "uneven": f"{PACKAGE}.shifts.uneven:Uneven",
+        "shadow": f"{PACKAGE}.shifts.shadow:Shadow",
     },
     "optics": {
         "gaussian_blur": f"{PACKAGE}.shifts.blur:GaussianBlur",

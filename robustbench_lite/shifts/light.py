@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,18 +14,22 @@ DAYLIGHT_K = 6500.0  # the white of sRGB, D65, is close to this black body
 # Rec. 709: from the linear XYZ of a light to linear sRGB, and the share of each channel in the luminance.
 _XYZ_TO_RGB = ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
+_STORED_JOINT, _LIGHT_JOINT = 0.04045, 0.0031308  # where the line of sRGB meets its curve
 
 
 def to_linear(images: Tensor) -> Tensor:
     """Stored sRGB values to linear light, both in [0, 1] (IEC 61966-2-1)."""
-    return torch.where(images <= 0.04045, images / 12.92, ((images + 0.055) / 1.055) ** 2.4)
+    # The line up to the joint, and what the curve adds beyond it; exp and log are three times as fast as pow.
+    # The last constant is the curve at the joint, rounded up, so that nothing is added below: black stays 0.
+    curve = images.clamp_min(_STORED_JOINT).add_(0.055).div_(1.055).log_().mul_(2.4).exp_()
+    return images.clamp_max(_STORED_JOINT) / 12.92 + (curve - 0.00313082).clamp_min_(0)
 
 
 def to_srgb(light: Tensor) -> Tensor:
     """Linear light to stored sRGB values, both in [0, 1]; the inverse of ``to_linear``."""
-    # The floor keeps the slope finite on the side that is not taken: the gradient would be NaN at 0.
-    curve = 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(light <= 0.0031308, light * 12.92, curve)
+    # The floor also keeps the slope finite: the gradient would be NaN at 0.
+    curve = light.clamp_min(_LIGHT_JOINT).log_().mul_(1 / 2.4).exp_()
+    return light.clamp_max(_LIGHT_JOINT) * 12.92 + (curve * 1.055).sub_(0.0954501).clamp_min_(0)
 
 
 def planckian_xy(kelvin: float) -> tuple[float, float]:
@@ -65,22 +71,42 @@ def lamp_gains(kelvin: float, white_balance: float) -> tuple[float, float, float
     return r, g, b
 
 
+def channel_gains(gains: Sequence[float | Tensor], like: Tensor) -> Tensor:
+    """Gains of red, green and blue as (1, 3, 1, 1), for images like these. Gradients pass."""
+    return torch.stack([torch.as_tensor(gain).to(like) for gain in gains]).view(1, 3, 1, 1)
+
+
+def places(like: Tensor) -> tuple[Tensor, Tensor]:
+    """Places of the pixels, down (H, 1) and across (W), from the middle, in shares of the image's side.
+
+    The side of an image that is not square is that of the square with as many pixels.
+    """
+    height, width = like.shape[-2:]
+    side = (height * width) ** 0.5
+    down, across = (torch.arange(n, device=like.device, dtype=like.dtype) + (1 - n) / 2 for n in (height, width))
+    return down[:, None] / side, across / side
+
+
 def falloff(centre: Tensor, loss: float, like: Tensor) -> Tensor:
-    """Light of one lamp over the image: 1 under the lamp, falling with the squared distance, (1, 1, H, W).
+    """Light of one lamp over the image: 1 under the lamp, less elsewhere, (1, 1, H, W).
+
+    A flat lamp that hangs over a flat scene: the cosine-fourth law. Its height follows from the loss.
 
     Args:
         centre: (2,) place of the lamp, down and across, in shares of the image's height and width.
-        loss: share of the light that is missing in the pixel farthest from the lamp.
+        loss: share of the light that is missing in the pixel farthest from the lamp, below 1.
         like: images (1, C, H, W).
     """
     height, width = like.shape[-2:]
-    y = torch.arange(height).to(like)[:, None] + 0.5 - centre[0] * height
-    x = torch.arange(width).to(like) + 0.5 - centre[1] * width
+    down, across = places(like)
+    side = (height * width) ** 0.5
+    y, x = down - (centre[0] - 0.5) * (height / side), across - (centre[1] - 0.5) * (width / side)
     squared = y * y + x * x
-    return (1 - loss * squared / squared.amax())[None, None]
+    tangent = squared * (((1 - loss) ** -0.5 - 1) / squared.amax())  # squared, of the angle under the lamp
+    return torch.reciprocal((1 + tangent).square())[None, None]
 
 
-class Glare:
+class Bloom:
     """Light that lens and haze scatter far from where it belongs.
 
     The point spread is the mean of a near and a far Gaussian, of 1.5 % and 8 % of the image's side: a

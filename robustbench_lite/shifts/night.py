@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-import torch
 from torch import Tensor
 
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.light import (
     DAYLIGHT_K,
-    Glare,
+    Bloom,
+    channel_gains,
     expose_sensor,
     falloff,
     lamp_gains,
@@ -61,7 +61,7 @@ class Night(ScaledShift):
         auto_exposure: share of those stops that the camera's gain puts back, 0 to 1.
         cct_k: colour temperature of the lamp in kelvin, 2000 to 25,000; 6500 is daylight.
         white_balance: share of the lamp's colour cast that the camera takes out, 0 to 1.
-        corner_loss: share of the light that is missing in the corner farthest from the lamp, 0 to 1.
+        corner_loss: share of the light that is missing in the pixel farthest from the lamp, 0 to 0.99.
         bloom: share of the light that is scattered as glare, 0 to 1.
         full_well_e: electrons of a white pixel in daylight; fewer is noisier.
         read_noise_e: standard deviation of the read noise in electrons.
@@ -76,7 +76,7 @@ class Night(ScaledShift):
     # Below 1900 K the black body leaves the colours that sRGB can hold: blue would be negative.
     cct_k: float | None = scaled(_CCT_K, 2000, 25_000, "colour temperature in kelvin")
     white_balance: float = fixed(0.5, 0, 1, "share of the colour cast that is taken out")
-    corner_loss: float | None = scaled(_CORNER_LOSS, 0, 1, "share of the light that is missing")
+    corner_loss: float | None = scaled(_CORNER_LOSS, 0, 0.99, "share of the light that is missing")
     bloom: float | None = scaled(_BLOOM, 0, 1, "share of the light that is scattered")
     full_well_e: float | None = scaled(_WELL, 10, 1e7, "electrons of a white pixel")
     read_noise_e: float | None = scaled(_READ, 0, 1e4, "standard deviation in electrons")
@@ -94,14 +94,14 @@ class Night(ScaledShift):
         return at
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
-        glare = Glare(at.bloom, like) if at.bloom else None
+        glare = Bloom(at.bloom, like) if at.bloom else None
         colour = lamp_gains(at.cct_k, at.white_balance) if at.cct_k != DAYLIGHT_K else (1.0, 1.0, 1.0)
-        gains = torch.tensor(colour).to(like).view(1, 3, 1, 1) if like.shape[1] == 3 else 1
+        gains = channel_gains(colour, like) if like.shape[1] == 3 else 1
         return lambda image, stream: _photograph(image, stream, at, gains, glare)
 
 
 def _photograph(
-    image: Tensor, stream: Streams, at: SimpleNamespace, colour: Tensor | int, glare: Glare | None
+    image: Tensor, stream: Streams, at: SimpleNamespace, colour: Tensor | int, glare: Bloom | None
 ) -> Tensor:
     """One image (1, C, H, W), taken in the scene."""
     exposure = 2.0**at.exposure_ev
