@@ -24,6 +24,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
     "weather": {
         "fog": f"{PACKAGE}.shifts.fog:Fog",
+        "frost": f"{PACKAGE}.shifts.frost:Frost",
         "haze": f"{PACKAGE}.shifts.haze:Haze",
     },
     "digital": {

@@ -9,7 +9,9 @@ import torch
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.fields import Plasma
 from robustbench_lite.shifts.fog import Fog
+from robustbench_lite.shifts.frost import Frost
 from robustbench_lite.shifts.haze import Haze
+from robustbench_lite.shifts.ice import window
 from robustbench_lite.shifts.light import to_linear, to_srgb
 
 
@@ -112,3 +114,30 @@ def test_between_levels_the_extinction_is_linear():
     assert Haze(severity=4.5).values(images).visibility_m == pytest.approx(200)
     assert Haze(severity=0.0, airlight=0.5).values(images).visibility_m == math.inf
     assert torch.equal(Haze(severity=0, near_m=50)(images, streams(1)), images)
+
+
+def test_frost_is_the_weighted_sum_of_the_image_and_of_ice():
+    images = random_images(2, 3, 40, 50)
+    ice = Frost(image_weight=0, frost_weight=0.5)(images, streams(2)) * 2
+    both = Frost(image_weight=0.6, frost_weight=0.2)(images, streams(2))
+    assert torch.allclose(both, 0.6 * images + 0.2 * ice, atol=1e-6)
+    assert (ice[0] - ice[1]).abs().mean() > 0.02
+
+
+def test_ice_is_as_bright_as_the_photographs_of_the_published_frost():
+    """Mean over the five photographs that are used, of the mean and the spread of pieces of 224 px."""
+    pieces = Frost(image_weight=0, frost_weight=1)(torch.zeros(60, 1, 224, 224), streams(60))
+    assert pieces.mean().item() == pytest.approx(0.635, abs=0.02)
+    assert 0.06 < pieces.std((1, 2, 3)).mean().item() < 0.14
+
+
+def test_a_smaller_window_has_smaller_crystals():
+    def likeness(side, lag):
+        ice = window(side) - window(side).mean()
+        return ((ice[lag:] * ice[:-lag]).mean() / ice.var()).item()
+
+    assert window(1024) is window(1024)
+    assert likeness(256, 5) == pytest.approx(likeness(1024, 20), abs=0.15)
+    assert likeness(256, 5) < 0.75 * likeness(1024, 5)
+    huge = Frost(scale=0.05)(torch.rand(1, 1, 300, 90), streams(1))  # the window grows with the image
+    assert huge.shape == (1, 1, 300, 90)
