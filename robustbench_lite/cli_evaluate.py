@@ -87,6 +87,7 @@ def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
     from robustbench_lite.reports import trust
     from robustbench_lite.reports.budgets import detail_tables
     from robustbench_lite.reports.document import document
+    from robustbench_lite.reports.sweep_table import sweep_tables
     from robustbench_lite.reports.table import comparison_table
 
     if as_json:
@@ -94,7 +95,8 @@ def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
         return
     out = console.stdout()
     out.print(comparison_table(run, out.width))
-    for table in detail_tables(run, summarise(run)):
+    results = summarise(run)
+    for table in [*sweep_tables(run, results), *detail_tables(run, results)]:
         out.print(table)
     for condition in run.record.conditions:
         for warning in condition.warnings:

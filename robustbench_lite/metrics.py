@@ -1,4 +1,4 @@
-"""Pure functions of a run's rows: accuracy, its interval, and the comparison with the clean images."""
+"""Pure functions of a run's rows: the numbers of every condition, and its comparison with the clean images."""
 
 from __future__ import annotations
 
@@ -10,69 +10,61 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from robustbench_lite.intervals import Interval, paired_interval, proportion_interval
 from robustbench_lite.runs import ConditionRecord, CurvePoint, Run
+
+BINS = 15  # of the calibration error
 
 _TOLERANCE = 1e-6  # as that of the evaluator's look at a budget
 _NORMS = ("l2", "linf", "l1", "l0")
 
 
-class Interval(NamedTuple):
-    """Lower and upper end of an interval."""
+class CalibrationError(NamedTuple):
+    """How far confidence and accuracy are apart, and how far they would be if only chance parted them."""
 
-    low: float
-    high: float
-
-
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for a proportion (Wilson, JASA 1927)."""
-    from scipy.stats import binomtest
-
-    low, high = binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return Interval(float(low), float(high))
+    error: float
+    by_chance: float
 
 
-def proportion_interval(
-    hits: npt.NDArray[Any], groups: npt.NDArray[Any] | None = None, confidence: float = 0.95
-) -> Interval:
-    """Interval for the mean of 0/1 values; if images come in groups, groups are the units, not images.
+def calibration_error(confidence: npt.NDArray[Any], right: npt.NDArray[Any], bins: int = BINS) -> CalibrationError:
+    """Expected calibration error (Naeini et al., AAAI 2015; Guo et al., ICML 2017): bins of equal width.
 
-    Six pictures of one part are not six parts: Wilson's interval on the pictures would be too narrow. With
-    groups this is Wilson's interval for the effective number of images, that is, for as many independent
-    images as would make the mean as uncertain as it is between the groups, and with Student's quantile for
-    the number of groups (Dean and Pagano, J. Survey Statistics and Methodology 2015). Resampling the groups
-    instead covers too little where accuracy is near 1. Where groups do not differ at all, each counts once;
-    one group alone says nothing about others.
+    The mean over all images of the difference, in their bin, between mean confidence and accuracy. It is never
+    below 0, and few images raise it; ``by_chance`` is what it would be on average for a network whose every
+    confidence is right, each bin's count taken as normal.
 
     Args:
-        hits: (N,) of 0 and 1, N > 0.
-        groups: (N,) group names, or None.
-        confidence: coverage.
+        confidence: (N,) softmax probabilities of the predictions, N > 0.
+        right: (N,) 0/1, whether the prediction is the label.
+        bins: how many, from 0 to 1, each open below and closed above; 15 as Guo et al. have.
     """
-    hits = np.asarray(hits, dtype=float)
-    if groups is None:
-        return wilson(int(hits.sum()), len(hits), confidence)
-    codes, names = pd.factorize(pd.Series(groups), use_na_sentinel=False)
-    n, n_groups, mean = len(hits), len(names), float(hits.mean())
-    if n_groups == n:
-        return wilson(int(hits.sum()), n, confidence)
-    if n_groups == 1:
-        return Interval(0.0, 1.0)
-    sums, counts = np.bincount(codes, hits), np.bincount(codes)
-    variance = n_groups / (n_groups - 1) * float(((sums - mean * counts) ** 2).sum()) / n**2
-    effective = min(n, mean * (1 - mean) / variance) if variance > 1e-12 else n_groups
-    return _score_interval(mean, effective, _student_quantile(confidence, n_groups - 1))
+    confidence = np.asarray(confidence, dtype=float)
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(place, confidence - np.asarray(right, dtype=float), minlength=bins)
+    spread = np.bincount(place, confidence * (1 - confidence), minlength=bins)
+    n = len(confidence)
+    return CalibrationError(float(np.abs(gap).sum() / n), float(np.sqrt(2 / np.pi * spread).sum() / n))
 
 
-def _score_interval(mean: float, n: float, z: float) -> Interval:
-    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+def per_class(rows: pd.DataFrame, class_names: Sequence[str], *, grouped: bool) -> list[dict[str, Any]]:
+    """Accuracy of every class that has images, with its interval, in label order.
 
-
-def _student_quantile(confidence: float, freedom: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.5 + confidence / 2, freedom))
+    Args:
+        rows: of one condition.
+        class_names: by label.
+        grouped: whether the images have groups.
+    """
+    found = []
+    labels = rows["label"].to_numpy(int)
+    for label in np.unique(labels).tolist():
+        part = rows[labels == label]
+        groups = part["group"].to_numpy() if grouped else None
+        correct = part["correct"].to_numpy()
+        low, high = proportion_interval(correct, groups)
+        name = class_names[label] if label < len(class_names) else f"class {label}"
+        accuracy = float(correct.mean())
+        found.append({"class": name, "n": len(part), "accuracy": accuracy, "ci_low": low, "ci_high": high})
+    return found
 
 
 def robustness_curve(rows: pd.DataFrame, norm: str, usual: float | None, *, grouped: bool) -> list[CurvePoint]:
@@ -135,9 +127,13 @@ def kill_shares(rows: pd.DataFrame, members: Sequence[str] = ()) -> dict[str, fl
 
 
 def summarise(run: Run) -> list[dict[str, Any]]:
-    """One entry per condition that has rows, in the order of the run: the numbers of the comparison table.
+    """One entry per condition that has rows, in the order of the run: all numbers that it has for itself.
 
-    ``drop`` is paired: clean accuracy minus accuracy on the same images, None without clean rows.
+    ``drop`` is paired: clean accuracy minus accuracy on the same images, None without clean rows; ``drop_low`` and
+    ``drop_high`` are the ends of its interval, None for the clean images too. ``ece`` and ``ece_by_chance`` are
+    those of ``calibration_error``, ``brier`` the mean of Brier's score, ``filled`` the median share of invented
+    pixels, None where no shift can say. ``classes`` is that of ``per_class``, ``worst_class`` the one
+    of lowest accuracy.
     ``median_l2`` and ``median_linf`` are over the images on which an attack succeeded, and over all images
     for a shift; None where there are none. ``median_l1`` and ``median_l0`` are for attacks in that norm.
     ``success_rate`` is the share of attacked images on which the attack reached its goal, and
@@ -156,6 +152,10 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
     n = len(rows)
     groups = None if run.record.data.n_groups is None else rows["group"].to_numpy()
     interval = proportion_interval(rows["correct"].to_numpy(), groups)
+    drop = paired_drop(clean, rows, grouped=groups is not None) if record.kind != "clean" else None
+    right = rows["prediction"] == rows["label"]
+    calibration = calibration_error(rows["confidence"].fillna(0).to_numpy(), right.to_numpy())
+    classes = per_class(rows, run.record.data.class_names, grouped=groups is not None)
     wrong = rows[rows["correct"] == 0]
     attacked = rows[rows["attacked"] == 1]
     is_attack = bool(record.threat_model)
@@ -171,11 +171,19 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
         "ci_low": interval.low,
         "ci_high": interval.high,
         "drop": float(clean["correct"].mean() - rows["correct"].mean()) if len(clean) else None,
+        "drop_low": None if drop is None else drop.low,
+        "drop_high": None if drop is None else drop.high,
+        "ece": calibration.error,
+        "ece_by_chance": calibration.by_chance,
+        "brier": _mean(rows["brier"]),
         "confidence_when_wrong": _mean(wrong["confidence"]),
         "success_rate": _mean(attacked["succeeded"]) if is_attack else None,
         "success_rate_8bit": _mean(attacked["fools_8bit"]) if is_attack else None,
         "fooled": int(attacked["succeeded"].sum()) if is_attack else None,
         "fooled_8bit": int(attacked["fools_8bit"].sum()) if is_attack else None,
+        "filled": _median(rows["filled"]),
+        "worst_class": min(classes, key=lambda c: float(c["accuracy"])),
+        "classes": classes,
         **sizes,
         "forwards_per_sample": record.forwards / n,
         "gradients_per_sample": record.gradients / n,
@@ -185,6 +193,15 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
         "curve": [point.model_dump() for point in record.curve],
         "checks": [check.model_dump() for check in record.checks],
     }
+
+
+def paired_drop(clean: pd.DataFrame, rows: pd.DataFrame, *, grouped: bool) -> Interval | None:
+    """Interval for the accuracy that is lost on the images that both have; None if there is none."""
+    both = rows.merge(clean[["index", "correct"]], on="index", suffixes=("", "_before"))
+    if not len(both):
+        return None
+    groups = both["group"].to_numpy() if grouped else None
+    return paired_interval(both["correct_before"].to_numpy(), both["correct"].to_numpy(), groups)
 
 
 def _mean(values: pd.Series[Any]) -> float | None:

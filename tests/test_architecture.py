@@ -33,8 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"registry", "runs"},
     "provenance": set(),
     "runs": set(),
-    "metrics": {"runs"},
-    "reports": {"registry", "descriptions", "runs", "metrics"},
+    "intervals": set(),
+    "metrics": {"intervals", "runs"},
+    "sweeps": {"intervals", "runs"},
+    "reports": {"registry", "descriptions", "runs", "metrics", "sweeps"},
     "examples": {"runs"},
     "saving": {"data", "examples"},
     "training": {"registry", "classifiers", "data", "attacks"},
@@ -78,7 +80,9 @@ WITHOUT_TORCH = (
     "registry",
     "descriptions",
     "runs",
+    "intervals",
     "metrics",
+    "sweeps",
     "reports",
 )
 

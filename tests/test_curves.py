@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustbench_lite.metrics import kill_shares, proportion_interval, robust_accuracy, robustness_curve
+from robustbench_lite.intervals import proportion_interval
+from robustbench_lite.metrics import kill_shares, robust_accuracy, robustness_curve
 
 # right and found at 1, 2, 4; right and never found; wrong without a change; of the target's class, so not attacked
 FIVE = {

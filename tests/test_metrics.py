@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustbench_lite.metrics import proportion_interval, summarise, wilson
+from robustbench_lite.intervals import proportion_interval, wilson
+from robustbench_lite.metrics import summarise
 from robustbench_lite.runs import ConditionRecord, DataRecord, Run, RunRecord, ThreatModel
 
 
@@ -137,7 +138,7 @@ def rows(spec, correct, index=None, **columns):
 
 
 def run_of(*parts, n_groups=None):
-    data = DataRecord.model_construct(n_groups=n_groups)
+    data = DataRecord.model_construct(n_groups=n_groups, class_names=["a", "b"])
     record = RunRecord.model_construct(conditions=[c for c, _ in parts], data=data)
     return Run(Path(), record, pd.concat([frame for _, frame in parts], ignore_index=True))
 
@@ -216,3 +217,35 @@ def test_groups_are_used_where_the_data_have_them():
         summarise(run_of((condition("clean", "clean"), frame), n_groups=g))[0] for g in (2, None)
     )
     assert with_groups["ci_high"] - with_groups["ci_low"] > without["ci_high"] - without["ci_low"]
+
+
+def test_the_interval_of_the_drop_is_paired_and_the_clean_images_have_none():
+    clean = condition("clean", "clean"), rows("clean", [1] * 90 + [0] * 10)
+    after = condition("night", "shift", severity=1.0), rows("night", [1] * 85 + [0] * 15)
+    first, found = summarise(run_of(clean, after))
+    assert first["drop_low"] is first["drop_high"] is None
+    assert found["drop_low"] < 0.05 < found["drop_high"]
+    assert found["drop_high"] - found["drop_low"] < (found["ci_high"] - found["ci_low"])
+    (alone,) = summarise(run_of(after))
+    assert alone["drop"] is alone["drop_low"] is None
+
+
+def test_calibration_classes_and_filled_pixels_of_a_condition():
+    frame = rows(
+        "turned",
+        [1, 1, 0, 0],
+        label=[0, 0, 0, 1],
+        confidence=[0.9] * 4,
+        brier=[0.1, 0.1, 1.5, 1.7],
+        filled=[0.1, 0.2, 0.2, np.nan],
+    )
+    frame["prediction"] = [0, 0, 1, 0]
+    clean, found = summarise(
+        run_of((condition("clean", "clean"), rows("clean", [1] * 4)), (condition("turned", "shift"), frame))
+    )
+    assert found["ece"] == pytest.approx(0.4)
+    assert found["brier"] == pytest.approx(0.85)
+    assert found["filled"] == pytest.approx(0.2)
+    assert clean["filled"] is None
+    assert [(c["class"], c["n"], c["accuracy"]) for c in found["classes"]] == [("a", 3, 2 / 3), ("b", 1, 0.0)]
+    assert found["worst_class"]["class"] == "b"

@@ -16,10 +16,11 @@ from markupsafe import Markup
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.metrics import summarise
-from robustbench_lite.reports import budgets, severity, trust, words
+from robustbench_lite.reports import budgets, classes, severity, trust, words
 from robustbench_lite.reports.pictures import gallery
 from robustbench_lite.runs import ConditionRecord, Run, RunRecord
 from robustbench_lite.specs import format_value
+from robustbench_lite.sweeps import sweeps
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SKIPPED_SHOWN = 20
@@ -34,6 +35,7 @@ def html_report(run: Run) -> str:
     record = run.record
     conditions = {c.spec: c for c in record.conditions}
     results = [{**r, **_threat(conditions[r["condition"]])} for r in summarise(run)]
+    found = sweeps(run)
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     page = (
         _environment()
@@ -50,8 +52,10 @@ def html_report(run: Run) -> str:
             attacked=any(c.threat_model for c in record.conditions),
             checked=trust.sections(run),
             checks_summary=trust.summary(run),
-            curves={"severity": severity.curves(results), "eps": budgets.curves(results)},
+            curves={"severity": severity.curves(found), "eps": budgets.curves(results)},
             drawing=severity,
+            flips=classes.flips(found),
+            by_class=classes.by_class(results),
             kills=budgets.kills(run, results),
             gallery=gallery(run),
             evidence=_evidence(record),
@@ -69,7 +73,13 @@ def _threat(condition: ConditionRecord) -> dict[str, Any]:
 
 
 _SIZES = ("l2", "linf", "l1", "l0")
-_OPTIONAL = ("confidence_when_wrong", *(f"median_{norm}" for norm in _SIZES), "fooled", "gradients_per_sample")
+_OPTIONAL = (
+    "confidence_when_wrong",
+    *(f"median_{norm}" for norm in _SIZES),
+    "fooled",
+    "gradients_per_sample",
+    "filled",
+)
 
 
 def write_report(run: Run, path: Path | str) -> Path:
@@ -126,7 +136,7 @@ def _breakable(spec: str) -> Markup:
 
 
 def _points(drop: float | None) -> str:
-    return "–" if drop is None else f"{100 * drop:.1f}".replace("-", "−")
+    return "–" if drop is None else f"{round(100 * drop, 1) + 0:.1f}".replace("-", "−")
 
 
 def _policy(style: str) -> str:

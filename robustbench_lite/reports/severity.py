@@ -1,12 +1,11 @@
-"""Accuracy against severity: which conditions belong to one curve, and where its points are drawn."""
+"""Accuracy against severity: where the points of a shift's curve are drawn, and what they say."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from robustbench_lite.errors import InputError
-from robustbench_lite.reports.words import Result, number, percent
-from robustbench_lite.specs import Call, format_call, parse
+from robustbench_lite.reports.words import number, percent
+from robustbench_lite.sweeps import Level, Sweep
 
 WIDTH, HEIGHT = 300, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 288, 14, 150  # the box of the curve within the drawing
@@ -30,6 +29,7 @@ class Curve(NamedTuple):
     ticks: list[tuple[float, str]]  # x and label
     summary: str
     axis: str = "severity"
+    note: str = ""  # a line below the drawing
 
     @property
     def line(self) -> str:
@@ -44,46 +44,26 @@ class Curve(NamedTuple):
         return " ".join([*upper, *lower])
 
 
-def curves(results: list[Result]) -> list[Curve]:
+def curves(found: list[Sweep]) -> list[Curve]:
     """A curve for every shift of which at least two severities above 0 were evaluated."""
-    clean = next((r for r in results if r["kind"] == "clean"), None)
-    by_name: dict[str, dict[float, Result]] = {}
-    for result in results:
-        name = _without_severity(result)
-        if name is not None:
-            by_name.setdefault(name, {})[float(result["severity"])] = result
-    found = []
-    for name, levels in by_name.items():
-        if sum(severity > 0 for severity in levels) >= 2:
-            at_zero = {} if clean is None else {0.0: clean}
-            found.append(_curve(name, dict(sorted({**at_zero, **levels}.items()))))
-    return found
+    return [_curve(sweep) for sweep in found if sum(level.severity > 0 for level in sweep.levels) >= 2]
 
 
-def _without_severity(result: Result) -> str | None:
-    """What the severities of one shift have in common, or None for what is no shift."""
-    if result["kind"] != "shift" or result["severity"] is None:
-        return None
-    try:
-        calls = parse(result["condition"])
-    except InputError:
-        return None
-    return " + ".join(
-        format_call(Call(c.name, {k: v for k, v in c.arguments.items() if k != "severity"})) for c in calls
-    )
-
-
-def _curve(name: str, levels: dict[float, Result]) -> Curve:
-    end = max(5.0, *levels)
+def _curve(sweep: Sweep) -> Curve:
+    end = max(5.0, sweep.levels[-1].severity)
 
     def x(severity: float) -> float:
         return LEFT + (RIGHT - LEFT) * severity / end
 
     points = [
-        Point(x(s), y(r["accuracy"]), y(r["ci_low"]), y(r["ci_high"]), _words(s, r)) for s, r in levels.items()
+        Point(x(level.severity), y(level.accuracy), y(level.ci_low), y(level.ci_high), _words(level))
+        for level in sweep.levels
     ]
     ticks = [(x(s), f"{s}") for s in range(int(end) + 1)]
-    return Curve(name, points, ticks, "Accuracy: " + "; ".join(p.words for p in points) + ".")
+    ends = f"{percent(sweep.area_low)} to {percent(sweep.area_high)}"
+    area = f"Mean accuracy over the range {percent(sweep.area)} ({ends})."
+    words = "Accuracy: " + "; ".join(p.words for p in points) + ". " + area
+    return Curve(sweep.shift, points, ticks, words, note=area)
 
 
 def y(share: float) -> float:
@@ -91,6 +71,6 @@ def y(share: float) -> float:
     return BOTTOM - (BOTTOM - TOP) * share
 
 
-def _words(severity: float, result: Result) -> str:
-    where = "as they are" if severity == 0 else f"severity {number(severity)}"
-    return f"{where} {percent(result['accuracy'])} ({percent(result['ci_low'])} to {percent(result['ci_high'])})"
+def _words(level: Level) -> str:
+    where = "as they are" if level.severity == 0 else f"severity {number(level.severity)}"
+    return f"{where} {percent(level.accuracy)} ({percent(level.ci_low)} to {percent(level.ci_high)})"

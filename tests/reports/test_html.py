@@ -21,6 +21,8 @@ def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
         "Comparison",
         "Accuracy against severity",
         "Accuracy against eps",
+        "Calibration and stability",
+        "Accuracy by class",
         "Examples",
         "Evidence",
         "Sign-off",
@@ -239,3 +241,27 @@ def current_umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_calibration_flips_and_classes_have_tables(make_run):
+    run = make_run()
+    run.samples.loc[run.samples["condition"] == "night", "filled"] = 0.125
+    page = Page(html_report(run))
+    for expected in (
+        "Mean accuracy over the range",
+        "night 0.100",
+        "predictions that flip",
+        "15.0 % 12.5 %",  # from 0.95 to 0.8
+        "the lowest of a row is marked",
+    ):
+        assert expected in page.words.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_of_many_classes_the_weakest_are_shown(make_run):
+    run = make_run(n=200, class_names=[f"kind {i}" for i in range(40)], examples=0)
+    run.samples["label"] = run.samples["index"] % 40
+    run.samples["correct"] = (run.samples["label"] >= 5).astype("int8")
+    words = Page(html_report(run)).words
+    shown = words.partition("Accuracy by class")[2]
+    assert all(f"kind {i} " in shown for i in range(5))
+    assert "28 more classes" in shown

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from robustbench_lite.metrics import summarise
 from robustbench_lite.reports.budgets import detail_tables
+from robustbench_lite.reports.sweep_table import sweep_tables
 from robustbench_lite.reports.table import comparison_table
 from robustbench_lite.reports.words import untested
 from robustbench_lite.runs import CheckRecord
@@ -111,3 +112,33 @@ def test_queries_are_counted_for_attacks_without_gradients(make_run):
     shown = text(run, 180)
     assert re.search(r"pgd\(eps=0.1\) .* 123 │", shown)
     assert "queries: forward passes per image" in " ".join(shown.split())
+
+
+def sweep_text(run, width=80):
+    console = Console(width=width, file=io.StringIO())
+    for table in sweep_tables(run, summarise(run)):
+        console.print(table)
+    return console.file.getvalue()
+
+
+def test_every_shift_has_a_table_that_fits_80_columns(make_run):
+    shown = sweep_text(make_run())
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.count("severity │") + shown.count("severity ┃") == 2  # night and blur
+    words = " ".join(shown.split())
+    # 0.97, 0.95, 0.8 and 0.4 at 0, 1, 3 and 5
+    assert f"night: mean accuracy over severity 0 to 5 {(0.96 + 1.75 + 1.2) / 5:.1%}".replace("%", " %") in words
+    assert re.search(r"│ 3 │ 8.9 – 24.4 │ 0.100 │ 0.340 │ \S+: 80.0 % │ 15.0 % │", words)
+    assert "filled" not in shown
+
+
+def test_filled_pixels_are_shown_where_a_shift_has_some(make_run):
+    run = make_run()
+    run.samples.loc[run.samples["condition"] == "night", "filled"] = 0.125
+    assert "12.5 %" in sweep_text(run)
+    assert max(map(len, sweep_text(run).splitlines())) <= 80
+
+
+def test_no_minus_before_zero(make_run):
+    conditions = [("clean", "clean", None, [], 1.0, 0), ("night(severity=1)", "shift", 1.0, [], 1.0, 0)]
+    assert "−0.0" not in sweep_text(make_run(conditions=conditions))
