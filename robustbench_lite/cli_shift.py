@@ -8,7 +8,7 @@ import typer
 
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common, SaveImages, with_common
-from robustbench_lite.names import FAMILIES
+from robustbench_lite.names import FAMILIES, PUBLISHED
 
 SHIFTS = "Shifts"
 
@@ -29,6 +29,15 @@ def shift(
     weather: Annotated[list[str] | None, _family("weather")] = None,
     digital: Annotated[list[str] | None, _family("digital")] = None,
     geometry: Annotated[list[str] | None, _family("geometry")] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--suite",
+            metavar="SET",
+            help=f"{', '.join(PUBLISHED)}: 15 corruptions by published parameters; 19 of imagenet_c(extra=true).",
+            rich_help_panel=SHIFTS,
+        ),
+    ] = None,
     severity: Annotated[
         str, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5.")
     ] = "1-5",
@@ -53,6 +62,8 @@ def shift(
       rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
 
       rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
+
+      rb shift --suite imagenet-c --data folder:photos --model torchvision:resnet18
     """
     from robustbench_lite.cli_evaluate import run_evaluation
     from robustbench_lite.cli_preview import run_preview
@@ -66,7 +77,7 @@ def shift(
         "digital": digital,
         "geometry": geometry,
     }
-    found = sweeps({family: wanted or [] for family, wanted in asked.items()}, severity)
+    found = sweeps({family: wanted or [] for family, wanted in asked.items()}, severity, suite or [])
     specs = [spec for sweep in found for spec in sweep.specs]
     if preview:
         run_preview(common, found, overwrite=overwrite)

@@ -9,7 +9,8 @@ from robustbench_lite import registry
 from robustbench_lite.cli_evaluate import with_arguments
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.references import is_reference
-from robustbench_lite.specs import format_value, parse, parse_number
+from robustbench_lite.shifts.published_tables import CORRUPTIONS, MAIN
+from robustbench_lite.specs import Call, format_call, format_value, parse, parse_number
 
 ALL = "all"
 
@@ -22,8 +23,13 @@ class Sweep(NamedTuple):
     optional: bool  # one of ``all``: left out where the images lack its colour
 
 
-def sweeps(asked: Mapping[str, Sequence[str]], severities: str) -> list[Sweep]:
+def sweeps(asked: Mapping[str, Sequence[str]], severities: str, suites: Sequence[str] = ()) -> list[Sweep]:
     """Every shift that was asked for under its family; ``all`` stands for the whole family.
+
+    Args:
+        asked: family -> names, specs or ``all``.
+        severities: as the option has them.
+        suites: published sets, as names or specs.
 
     Raises:
         InputError: nothing was asked for, or something that is no shift of the family, or no list of severities.
@@ -38,6 +44,8 @@ def sweeps(asked: Mapping[str, Sequence[str]], severities: str) -> list[Sweep]:
             else:
                 _check_family(family, text, own, asked)
                 found.append(Sweep(text, _at_levels(text, levels), optional=False))
+    for text in suites:
+        found += _suite(text, levels)
     if not found:
         raise InputError(
             "no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts."
@@ -51,6 +59,24 @@ def optional(found: Sequence[Sweep]) -> set[str]:
     return {spec for sweep in found for spec in sweep.specs} - named
 
 
+def _suite(text: str, levels: Sequence[float]) -> list[Sweep]:
+    """Every corruption of a published set, in the published order; ``extra=true`` adds the four of validation."""
+    own = [name for name in registry.names("shift") if registry.family(name) == "suite"]
+    call, *more = parse(text)
+    name = registry.canonical_name("shift", call.name)
+    if more or name not in own:
+        raise UnknownNameError("suite", text if more else call.name, own)
+    given = dict(call.arguments)
+    extra = given.pop("extra", False)
+    if not isinstance(extra, bool):
+        raise InputError(f"{name}: extra={format_value(extra)} is refused.", "Write extra=true or extra=false.")
+    if "corruption" in given:
+        return [Sweep(text, _at_levels(format_call(Call(name, given)), levels), optional=False)]
+    here = [c for c in (CORRUPTIONS if extra else MAIN) if registry.canonical_name("shift", CORRUPTIONS[c].shift)]
+    each = [format_call(Call(name, {"corruption": c, **given})) for c in here]
+    return [Sweep(one, _at_levels(one, levels), optional=True) for one in each]
+
+
 def _check_family(family: str, text: str, own: Sequence[str], options: Mapping[str, object]) -> None:
     """Raise unless the shift belongs to the family that the option names."""
     name = text.partition("(")[0].strip()
@@ -61,7 +87,7 @@ def _check_family(family: str, text: str, own: Sequence[str], options: Mapping[s
         raise UnknownNameError(f"{family} shift", name, [*own, ALL])
     if known not in own:
         option = f"--{registry.family(known)} {known}"
-        remedy = f"rb shift {option}" if registry.family(known) in options else f"rb eval --on {known}"
+        remedy = f"rb shift {option}" if registry.family(known) in {*options, "suite"} else f"rb eval --on {known}"
         raise InputError(f"{known} is no {family} shift.", f"Write {remedy}.")
 
 

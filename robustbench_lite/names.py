@@ -37,6 +37,13 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
 }
 
+# Sets of shifts with parameters of their own: --suite of ``rb shift``.
+PUBLISHED = {
+    "imagenet_c": f"{PACKAGE}.shifts.published:ImageNetC",
+    "tiny_imagenet_c": f"{PACKAGE}.shifts.published:TinyImageNetC",
+    "cifar10_c": f"{PACKAGE}.shifts.published:CIFAR10C",
+}
+
 BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
         "fgsm": f"{PACKAGE}.attacks.fgsm:FGSM",
@@ -59,7 +66,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "evolution": f"{PACKAGE}.attacks.evolution:Evolution",
         "onepixel": f"{PACKAGE}.attacks.onepixel:OnePixel",
     },
-    "shift": {name: where for shifts in FAMILIES.values() for name, where in shifts.items()},
+    "shift": {name: where for shifts in (*FAMILIES.values(), PUBLISHED) for name, where in shifts.items()},
     "model": {
         "demo": f"{PACKAGE}.training.demo:demo",
         "linear": f"{PACKAGE}.classifiers.networks:linear",

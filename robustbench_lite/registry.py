@@ -21,7 +21,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from robustbench_lite.errors import InputError, UnknownNameError
-from robustbench_lite.names import BUILTIN, FAMILIES, PACKAGE
+from robustbench_lite.names import BUILTIN, FAMILIES, PACKAGE, PUBLISHED
 from robustbench_lite.references import is_reference, load_reference
 from robustbench_lite.specs import Call, format_call, format_value, parse
 from robustbench_lite.types import Attack, Condition, Shift, is_shift
@@ -55,7 +55,9 @@ def canonical_name(kind: str, name: str) -> str | None:
 
 
 def family(shift: str) -> str:
-    """The risk a shift belongs to: ``lighting``, ``optics``, …; for others' shifts the name of their module."""
+    """The risk of a shift: ``lighting``, …; ``suite`` for a published set; for others' their module's name."""
+    if shift in PUBLISHED:
+        return "suite"
     ours = next((risk for risk, shifts in FAMILIES.items() if shift in shifts), None)
     return ours or names("shift")[shift].partition(":")[0].rpartition(".")[2]
 

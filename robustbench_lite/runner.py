@@ -18,7 +18,7 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Progress, check_gradients, evaluate
 from robustbench_lite.inputs import DEMO_DATA, Inputs, normalisation, parse_size
 from robustbench_lite.recording import n_asked, record
-from robustbench_lite.registry import name_of
+from robustbench_lite.registry import without_severity
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.types import Condition
 
@@ -76,7 +76,7 @@ def prepare(
 
 def colour_note(left_out: Sequence[Condition], channels: int) -> tuple[str, ...]:
     """What is said of conditions that change colour, and were left out because the images have none."""
-    names = dict.fromkeys(name_of(type(part)) for condition in left_out for part in condition.parts)
+    names = dict.fromkeys(map(without_severity, left_out))
     if not names:
         return ()
     return (f"left out, because they change colour and the images have {channels} channel(s): {', '.join(names)}",)

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": {"references", "names"},
     "descriptions": {"registry"},
     "attacks": {"registry", "checks"},
-    "shifts": set(),
+    "shifts": {"registry"},
     "checks": set(),
     "generative": {"registry"},
     "classifiers": {"registry", "descriptions"},

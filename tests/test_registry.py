@@ -20,6 +20,7 @@ from robustbench_lite import descriptions, registry
 from robustbench_lite.descriptions import describe
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.registry import canonical_name, load, make, names, spec
+from robustbench_lite.shifts.published_tables import CORRUPTIONS
 from robustbench_lite.specs import Call
 from robustbench_lite.types import Attack, Condition
 
@@ -94,6 +95,8 @@ def values_of(hint: Any) -> st.SearchStrategy:
         return st.booleans()
     if hint is int:
         return st.integers(0, 20)
+    if hint is str:
+        return st.sampled_from([*CORRUPTIONS])
     if hint is float:
         return st.one_of(
             st.floats(0, 5),
@@ -128,12 +131,13 @@ def made(draw, kind, name):
     """An instance with some of its arguments given, each of them possible on its own."""
     cls = load(kind, name)
     hints = typing.get_type_hints(cls)
-    arguments = {}
+    needed = [field.name for field in arguments_of(cls) if field.default is dataclasses.MISSING]
+    arguments = {name: draw(values_of(hints[name])) for name in needed}
     for field in arguments_of(cls):
-        if draw(st.booleans()) or field.name == "attacks":
+        if field.name not in needed and (draw(st.booleans()) or field.name == "attacks"):
             value = draw(values_of(hints[field.name]))
             try:
-                cls(**{field.name: value})
+                cls(**{name: arguments[name] for name in needed}, **{field.name: value})
             except InputError:
                 continue
             arguments[field.name] = value
@@ -376,7 +380,8 @@ def test_the_description_is_that_of_the_class(kind, name):
     assert listed.summary == (cls.__doc__ or "").partition("\n")[0]
     assert list(listed.parameters) == [f.name for f in arguments_of(cls)]
     for field in arguments_of(cls):
-        assert eval(listed.parameters[field.name]) == field.default
+        default = listed.parameters[field.name]
+        assert (dataclasses.MISSING if default == "required" else eval(default)) == field.default
 
 
 @pytest.mark.parametrize("kind", KINDS)

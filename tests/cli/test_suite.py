@@ -1,0 +1,61 @@
+"""``rb shift --suite``: the published sets of corruptions."""
+
+from __future__ import annotations
+
+import pytest
+
+from robustbench_lite import registry
+from robustbench_lite.shifts import published_tables
+
+CORRUPTIONS = [n for n, row in published_tables.CORRUPTIONS.items() if registry.canonical_name("shift", row.shift)]
+MAIN = [name for name in published_tables.MAIN if name in CORRUPTIONS]
+
+
+def conditions(done):
+    return [row["condition"] for row in done.document["results"]]
+
+
+def test_a_suite_names_the_corruptions_of_a_published_set_in_their_order(rb):
+    done = rb("shift", "--suite", "CIFAR10-C", "--severity", "1,5", "--limit", 5, "--json")
+    assert done.code == 0, done.err
+    wanted = [f"cifar10_c(corruption={name}, severity={s})" for name in MAIN for s in (1, 5)]
+    assert conditions(done) == ["clean", *wanted]
+
+
+def test_a_suite_takes_arguments(rb):
+    done = rb("shift", "--suite", "cifar10-c(extra=true, legacy=true)", "--severity", 2, "--limit", 5, "--json")
+    assert done.code == 0, done.err
+    grey = [name for name in CORRUPTIONS if name != "saturate"]
+    wanted = [f"cifar10_c(corruption={name}, severity=2, legacy=true)" for name in grey]
+    assert conditions(done) == ["clean", *wanted]
+    if "saturate" in CORRUPTIONS:
+        (note,) = [line for line in done.err.splitlines() if "left out" in line]
+        assert "corruption=saturate" in note
+
+
+def test_one_corruption_of_a_suite_beside_a_shift(rb):
+    asked = ["--suite", "imagenet-c(corruption=contrast)", "--digital", "contrast"]
+    done = rb("shift", *asked, "--severity", "1,2", "--limit", 5, "--json")
+    assert done.code == 0, done.err
+    found = conditions(done)
+    assert [c for c in found if c.startswith("imagenet_c")] == [
+        f"imagenet_c(corruption=contrast, severity={s})" for s in (1, 2)
+    ]
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--suite", "imagnet-c"], "Did you mean 'imagenet_c'"),
+        (["--suite", "night"], "unknown suite 'night'"),
+        (["--suite", "imagenet-c(extra=2)"], "Write extra=true"),
+        (["--suite", "imagenet-c(corruption=fgo)"], "Did you mean 'fog'"),
+        (["--suite", "imagenet-c", "--severity", "0.5"], "gaussian_noise(severity=0.5)"),
+        (["--weather", "imagenet_c"], "rb shift --suite imagenet_c"),
+    ],
+)
+def test_what_is_no_suite_is_refused_with_what_to_do(rb, asked, told):
+    done = rb("shift", *asked, "--limit", 5)
+    assert done.code == 2
+    assert told in " ".join(done.err.split())
