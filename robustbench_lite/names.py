@@ -30,7 +30,12 @@ FAMILIES: dict[str, dict[str, str]] = {
     "digital": {
         "brightness": f"{PACKAGE}.shifts.tone:Brightness",
         "contrast": f"{PACKAGE}.shifts.tone:Contrast",
+        "gamma": f"{PACKAGE}.shifts.tone:Gamma",
+        "saturation": f"{PACKAGE}.shifts.saturation:Saturation",
         "jpeg": f"{PACKAGE}.shifts.compression:JPEG",
+        "webp": f"{PACKAGE}.shifts.compression:WebP",
+        "pixelate": f"{PACKAGE}.shifts.resampling:Pixelate",
+        "resize_filter": f"{PACKAGE}.shifts.resampling:ResizeFilter",
     },
     "geometry": {
         "rotation": f"{PACKAGE}.shifts.rotation:Rotation",

@@ -136,6 +136,12 @@ def check_colour(shift: Shift, channels: int) -> None:
         )
 
 
+def check_choice(name: str, value: str | None, choices: Sequence[str]) -> None:
+    """Raise InputError unless the value is None or one of the choices."""
+    if value is not None and value not in choices:
+        raise InputError(f"{name}={value} is unknown.", f"Choose from {', '.join(choices)}.")
+
+
 def check_severity(severity: float) -> None:
     """Raise InputError unless the severity is a number from 0 to 5."""
     check_range("severity", severity, 0, STRONGEST, "0 changes nothing, 5 is the strongest; fractions are allowed")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
+from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.scale import Change, ScaledShift, scaled
 
 _ADD = {
@@ -20,6 +21,9 @@ _FACTOR = {
     64: (1, 0.4, 0.3, 0.2, 0.1, 0.05),
     224: (1, 0.4, 0.3, 0.2, 0.1, 0.05),
 }
+
+_GAMMA = (1, 1.15, 1.35, 1.6, 1.9, 2.2)
+_TOE = 1 / 4096
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,38 @@ class Contrast(ScaledShift):
     factor: float | None = scaled(_FACTOR, 0, 10, "multiplies the distance to the mean; 1 changes nothing")
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
-        return lambda image, _: _flatten(image, at.factor)
+        return lambda image, _: torch.lerp(image.mean((2, 3), keepdim=True), image, at.factor)
 
 
-def _flatten(image: Tensor, factor: float) -> Tensor:
-    mean = image.mean((2, 3), keepdim=True)
-    return (image - mean) * factor + mean
+@dataclass(frozen=True)
+class Gamma(ScaledShift):
+    """A wrong gamma: the tone curve is left out, or applied twice, in part or in full.
+
+    Stored values are raised to the power ``gamma``. 2.2 is what sRGB comes to: linear light that is shown as if
+    it were sRGB is an image to the power 2.2, and a curve that is applied twice one to the power 1/2.2. On the
+    scale the exponent grows towards that mistake at level 5, and each sample draws whether it darkens (gamma)
+    or brightens (1/gamma). Below 1/4096 the curve is a straight line, which keeps the slope at black finite, as
+    the toe of sRGB does. Differentiable. Not modelled: that toe itself, the loss of grey levels when the
+    wrong curve is stored in 8 bits, and monitors.
+
+    Args:
+        severity: 0 to 5.
+        gamma: the exponent, above 1 darkens; None takes it from the scale, with a random direction.
+    """
+
+    random = True
+    smooth = ("gamma",)
+
+    gamma: float | None = scaled(_GAMMA, 0.1, 10, "exponent of the stored values; 1 changes nothing")
+
+    def change(self, at: SimpleNamespace, like: Tensor) -> Change:
+        def bend(image: Tensor, stream: Streams) -> Tensor:
+            brighter = self.gamma is None and stream.uniform((), "direction", like=image).item() < 0.5
+            return _power(image, 1 / at.gamma if brighter else at.gamma)
+
+        return bend
+
+
+def _power(image: Tensor, exponent: float) -> Tensor:
+    curve = image.clamp_min(_TOE) ** exponent
+    return torch.where(image < _TOE, image * _TOE ** (exponent - 1), curve)
