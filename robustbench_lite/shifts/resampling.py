@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -105,7 +106,7 @@ class ResizeFilter(ScaledShift):
     """
 
     factor: float | None = scaled(_FACTOR, 0.01, 1, "share of the side that the images are scaled to")
-    filter: str = "bilinear"
+    filter: Literal["nearest", "bilinear", "bicubic", "area"] = "bilinear"
     antialias: bool = False
 
     def __post_init__(self) -> None:
