@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,6 +15,7 @@ from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 
 if TYPE_CHECKING:
+    from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.types import Condition
 
 _OWN = (
@@ -40,11 +42,16 @@ def run_evaluation(
     conditions: Sequence[str],
     *,
     optional: Collection[str] = (),
+    remarks: Callable[[Dataset], Sequence[str]] = lambda dataset: (),
     as_8bit: bool = False,
     save_images: bool = False,
     probes: bool = True,
 ) -> None:
-    """Prepare, run and print; ``optional`` conditions are left out if the images lack the colour they need."""
+    """Prepare, run and print.
+
+    ``optional`` conditions are left out if the images lack the colour they need; ``remarks`` says what else is to
+    be noted of the conditions on these images.
+    """
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
     for text, condition in zip(conditions, made, strict=True):
@@ -56,6 +63,7 @@ def run_evaluation(
 
         if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
         prepared = runner.prepare(common.inputs(), made, if_colour=if_colour)
+        prepared = replace(prepared, notes=(*prepared.notes, *remarks(prepared.dataset)))
     if not common.quiet:
         of_data = () if prepared.inputs.demo else prepared.dataset.notes
         for line in [*prepared.classifier.notes, *of_data, *prepared.notes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 _IMAGES = 4
 
 
-def run_preview(common: Common, found: Sequence[Sweep], *, overwrite: bool) -> None:
+def run_preview(
+    common: Common,
+    found: Sequence[Sweep],
+    *,
+    overwrite: bool,
+    remarks: Callable[[Dataset], Sequence[str]] = lambda dataset: (),
+) -> None:
     """Write the contact sheet of some images under every shift."""
     out = result_file(common.out, "preview.png", overwrite=overwrite)
     dataset, kept = data_and_sweeps(common, found, _IMAGES)
+    for line in () if common.quiet else remarks(dataset):
+        console.note(f"note: {line}")
     plan = {
         "data": dataset.spec,
         "images": list(dataset.files),
@@ -44,6 +52,7 @@ def data_and_sweeps(common: Common, found: Sequence[Sweep], limit: int) -> tuple
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the images", quiet=common.quiet):
         from robustbench_lite.applying import needing_colour
+        from robustbench_lite.inputs import DEMO_DATA
         from robustbench_lite.runner import colour_note, load_images
 
         inputs = common.inputs()
@@ -51,9 +60,11 @@ def data_and_sweeps(common: Common, found: Sequence[Sweep], limit: int) -> tuple
             inputs = replace(inputs, limit=limit)
         dataset = load_images(inputs)
     channels = dataset.image_shape[0]
+    found = [sweep for sweep in found if sweep.specs]
     grey = [s for s in found if s.optional and needing_colour([registry.make(s.specs[0])], channels)]
     kept = [sweep for sweep in found if sweep not in grey] or list(found)
     left_out = [registry.make(sweep.specs[0]) for sweep in found if sweep not in kept]
-    for line in () if common.quiet else (*dataset.notes, *colour_note(left_out, channels)):
+    of_data = () if inputs.data == DEMO_DATA else dataset.notes
+    for line in () if common.quiet else (*of_data, *colour_note(left_out, channels)):
         console.note(f"note: {line}")
     return dataset, kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from robustbench_lite import console
 from robustbench_lite.cli_options import Common, SaveImages, with_common
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
-SHIFTS = "Shifts"
+SHIFTS, INSTEAD = "Shifts", "Instead of an evaluation, and without a network"
 
 
 def _family(name: str) -> Any:
@@ -39,12 +40,30 @@ def shift(
         ),
     ] = None,
     severity: Annotated[
-        str, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5.")
-    ] = "1-5",
+        str | None, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5. (default: 1-5)")
+    ] = None,
+    scale: Annotated[
+        Path | None, typer.Option(help="What --calibrate wrote: the severities are its levels.")
+    ] = None,
     preview: Annotated[
-        bool, typer.Option("--preview", help="Only show what the images become: a contact sheet, preview.png.")
+        bool,
+        typer.Option("--preview", help="Show the images: a contact sheet, preview.png.", rich_help_panel=INSTEAD),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Find the severities of stated PSNRs on these images: severities.json.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = False,
+    psnr: Annotated[
+        str | None,
+        typer.Option(help="Of --calibrate, in dB. (default: 30,26,22,19,16)", rich_help_panel=INSTEAD),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=INSTEAD)
+    ] = False,
     save_images: SaveImages = False,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
@@ -59,15 +78,15 @@ def shift(
 
       rb shift --lighting all --preview --data folder:parts --out lighting.png
 
+      rb shift --lighting all --calibrate --data folder:parts --out parts.json
+
       rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
 
       rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
 
       rb shift --suite imagenet-c --data folder:photos --model torchvision:resnet18
     """
-    from robustbench_lite.cli_evaluate import run_evaluation
-    from robustbench_lite.cli_preview import run_preview
-    from robustbench_lite.cli_sweeps import optional, sweeps
+    from robustbench_lite.cli_shift_modes import Modes, run_shift
 
     asked = {
         "lighting": lighting,
@@ -77,9 +96,6 @@ def shift(
         "digital": digital,
         "geometry": geometry,
     }
-    found = sweeps({family: wanted or [] for family, wanted in asked.items()}, severity, suite or [])
-    specs = [spec for sweep in found for spec in sweep.specs]
-    if preview:
-        run_preview(common, found, overwrite=overwrite)
-        return
-    run_evaluation("shift", common, specs, optional=optional(found), save_images=save_images)
+    modes = Modes(preview, calibrate, psnr, scale, overwrite)
+    families = {family: wanted or [] for family, wanted in asked.items()}
+    run_shift(common, families, suite or [], severity, modes, save_images=save_images)

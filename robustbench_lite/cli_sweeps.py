@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from robustbench_lite import registry
 from robustbench_lite.cli_evaluate import with_arguments
@@ -11,6 +11,9 @@ from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 from robustbench_lite.shifts.published_tables import CORRUPTIONS, MAIN
 from robustbench_lite.specs import Call, format_call, format_value, parse, parse_number
+
+if TYPE_CHECKING:
+    from robustbench_lite.severities import Scale
 
 ALL = "all"
 
@@ -21,35 +24,42 @@ class Sweep(NamedTuple):
     text: str  # as it was asked for
     specs: list[str]  # one per severity; only one of a shift that says its severity, or has none
     optional: bool  # one of ``all``: left out where the images lack its colour
+    left_out: Sequence[float] = ()  # levels that it does not reach on a calibrated scale
 
 
-def sweeps(asked: Mapping[str, Sequence[str]], severities: str, suites: Sequence[str] = ()) -> list[Sweep]:
+def sweeps(
+    asked: Mapping[str, Sequence[str]], severities: str, suites: Sequence[str] = (), scale: Scale | None = None
+) -> list[Sweep]:
     """Every shift that was asked for under its family; ``all`` stands for the whole family.
 
     Args:
         asked: family -> names, specs or ``all``.
         severities: as the option has them.
         suites: published sets, as names or specs.
+        scale: a calibrated one, whose levels the severities are then; one that a shift does not reach is left out.
 
     Raises:
-        InputError: nothing was asked for, or something that is no shift of the family, or no list of severities.
+        InputError: nothing was asked for, something that is no shift of the family, no list of severities, or
+            nothing that the scale has a severity for.
     """
     levels = _levels(severities)
-    found = []
+    found: list[Sweep] = []
     for family, wanted in asked.items():
         own = [name for name in registry.names("shift") if registry.family(name) == family]
         for text in wanted:
             if text.strip().lower() == ALL:
-                found += [Sweep(name, _at_levels(name, levels), optional=True) for name in own]
+                found += [_sweep(name, levels, scale, optional=True) for name in own]
             else:
                 _check_family(family, text, own, asked)
-                found.append(Sweep(text, _at_levels(text, levels), optional=False))
+                found.append(_sweep(text, levels, scale, optional=False))
     for text in suites:
         found += _suite(text, levels)
     if not found:
         raise InputError(
             "no shift was named.", "For example: rb shift --lighting night. All of them: rb ls shifts."
         )
+    if not any(sweep.specs for sweep in found):
+        raise InputError(f"the scale has no severity for level {severities} of {found[0].text}.", "Give another.")
     return found
 
 
@@ -71,10 +81,10 @@ def _suite(text: str, levels: Sequence[float]) -> list[Sweep]:
     if not isinstance(extra, bool):
         raise InputError(f"{name}: extra={format_value(extra)} is refused.", "Write extra=true or extra=false.")
     if "corruption" in given:
-        return [Sweep(text, _at_levels(format_call(Call(name, given)), levels), optional=False)]
+        return [_sweep(format_call(Call(name, given)), levels, None, optional=False)]
     here = [c for c in (CORRUPTIONS if extra else MAIN) if registry.canonical_name("shift", CORRUPTIONS[c].shift)]
     each = [format_call(Call(name, {"corruption": c, **given})) for c in here]
-    return [Sweep(one, _at_levels(one, levels), optional=True) for one in each]
+    return [_sweep(one, levels, None, optional=True) for one in each]
 
 
 def _check_family(family: str, text: str, own: Sequence[str], options: Mapping[str, object]) -> None:
@@ -91,15 +101,23 @@ def _check_family(family: str, text: str, own: Sequence[str], options: Mapping[s
         raise InputError(f"{known} is no {family} shift.", f"Write {remedy}.")
 
 
-def _at_levels(text: str, levels: Sequence[float]) -> list[str]:
+def _sweep(text: str, levels: Sequence[float], scale: Scale | None, *, optional: bool) -> Sweep:
     """One spec per severity; a spec that says its severity stays as it is."""
     calls = parse(text)
     if len(calls) != 1:
         raise InputError(f"{text!r} is a chain, not one shift.", f"Write rb eval --on {text!r}.")
-    (part,) = registry.make(text).parts
-    if registry.severity_of(part) is None or "severity" in calls[0].arguments:
-        return [text]
-    return [with_arguments("shift", text, f"severity={format_value(level)}") for level in levels]
+    made = registry.make(text)
+    if registry.severity_of(made.parts[0]) is None or "severity" in calls[0].arguments:
+        return Sweep(text, [text], optional)
+    severities: dict[float, float | None] = {level: level for level in levels}
+    if scale is not None:
+        name = registry.without_severity(made)
+        known = not optional or name in scale.shifts  # one that all has named may be missing
+        severities = {level: scale.severity(name, level) if known else None for level in levels}
+    specs = [
+        with_arguments("shift", text, f"severity={format_value(s)}") for s in severities.values() if s is not None
+    ]
+    return Sweep(text, specs, optional, [level for level, s in severities.items() if s is None])
 
 
 def _levels(text: str) -> list[float]:

@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inputs": {"classifiers"},
     "recording": {"data", "runs", "evaluation", "followup", "provenance"},
     "sheets": set(),
+    "severities": {"registry", "data", "applying", "shifts"},
     "previews": {"registry", "data", "applying", "shifts", "sheets"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),

@@ -141,3 +141,61 @@ def test_preview_refuses_attacks_and_no_images():
 
 def test_all_of_nothing_asked_with_preview(refused):
     assert "no shift was named" in refused("shift", "--preview")
+
+
+def test_calibrated_levels_are_severities_of_the_conditions(rb, tmp_path):
+    words = ("--digital", "contrast", "--sensor", "gaussian_noise")
+    done = rb("shift", "--calibrate", *words, "--limit", 20, "--psnr", "28,14", "--out", "own.json", "--json")
+    assert done.code == 0, done.err
+    assert "gaussian_noise does not reach 14 dB" in done.err
+    assert [p.name for p in tmp_path.iterdir()] == ["own.json"]
+    found = {name: [level["severity"] for level in s["levels"]] for name, s in done.document["shifts"].items()}
+    ran = rb("shift", "--scale", "own.json", *words, "--limit", 30, "--json")
+    assert ran.code == 0, ran.err
+    specs = [f"contrast(severity={s})" for s in found["contrast"]] + [
+        f"gaussian_noise(severity={found['gaussian_noise'][0]})"
+    ]
+    assert conditions(ran) == ["clean", *sorted(specs, key=lambda spec: "contrast" in spec)]
+    assert "severity 1-2 stands for a PSNR of 28, 14 dB on digits, as own.json says" in ran.err
+    assert "level 2 of gaussian_noise" in ran.err
+    notes = read_run(ran.document["run"]).record.data.notes
+    assert any("own.json" in note for note in notes)
+
+
+def test_another_size_than_calibrated_on_is_said(rb):
+    assert rb("shift", "--calibrate", "--digital", "contrast", "--limit", 5, "--psnr", "20").code == 0
+    done = rb("shift", "--scale", "severities.json", "--digital", "contrast", "--preview", "--input-size", 16)
+    assert done.code == 0
+    assert "the scale was calibrated on images of 8 × 8 pixels" in done.err
+
+
+def test_all_takes_what_the_scale_has(rb):
+    assert rb("shift", "--calibrate", "--digital", "contrast", "--limit", 5, "--psnr", "20").code == 0
+    done = rb("shift", "--scale", "severities.json", "--digital", "all", "--limit", 10, "--json")
+    assert [name.partition("(")[0] for name in conditions(done)] == ["clean", "contrast"]
+    assert "left out, because the scale has no severity for it: level 1 of brightness" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--calibrate", "--preview"), "two things"),
+        (("--calibrate", "--severity", "3"), "--severity means nothing"),
+        (("--calibrate", "--psnr", "loud"), "--psnr loud is no list"),
+        (("--calibrate", "--psnr", "20,30"), "is no scale"),
+        (("--calibrate", "--out", "a.txt"), "must end in .json"),
+        (("--psnr", "30"), "Give --calibrate"),
+        (("--overwrite",), "--overwrite"),
+        (("--scale", "none.json"), "cannot read none.json"),
+    ],
+)
+def test_options_that_mean_nothing_together(refused, words, told):
+    assert told in refused("shift", "--digital", "contrast", *words)
+
+
+def test_a_level_that_is_not_there_or_not_reached(rb, refused):
+    assert rb("shift", "--calibrate", "--digital", "contrast", "--limit", 5, "--psnr", "20,1").code == 0
+    words = ("shift", "--scale", "severities.json", "--digital")
+    assert "level 3 is out of range: the scale has 2" in refused(*words, "contrast", "--severity", 3)
+    assert "no severity for level 2 of contrast" in refused(*words, "contrast", "--severity", 2)
+    assert "jpeg was not calibrated" in refused(*words, "jpeg")

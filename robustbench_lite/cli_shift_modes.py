@@ -1,0 +1,90 @@
+"""What ``rb shift`` does: evaluate, or show the images, or calibrate the severities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_sweeps import Sweep, optional, sweeps
+from robustbench_lite.errors import InputError
+
+if TYPE_CHECKING:
+    from robustbench_lite.data.dataset import Dataset
+    from robustbench_lite.severities import Scale
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The options that say what is done with the shifts."""
+
+    preview: bool = False
+    calibrate: bool = False
+    psnr: str | None = None
+    scale: Path | None = None
+    overwrite: bool = False
+
+    def check(self, severity: str | None) -> None:
+        """Raise InputError if options are given that mean nothing together."""
+        if self.preview and self.calibrate:
+            raise InputError("--preview and --calibrate are two things.", "Do one after the other.")
+        if self.psnr is not None and not self.calibrate:
+            raise InputError("--psnr says what to calibrate to.", "Give --calibrate, or leave it out.")
+        if self.calibrate and (self.scale or severity is not None):
+            flag = "--scale" if self.scale else "--severity"
+            raise InputError(f"{flag} means nothing to --calibrate: it looks for severities.", "Leave it out.")
+        if self.overwrite and not (self.preview or self.calibrate):
+            raise InputError("--overwrite is for the file of --preview or --calibrate.", "Choose another --out.")
+
+
+def run_shift(
+    common: Common,
+    asked: Mapping[str, Sequence[str]],
+    suites: Sequence[str],
+    severity: str | None,
+    modes: Modes,
+    *,
+    save_images: bool,
+) -> None:
+    """Do what the options say to every shift that was asked for, by family or as a published set."""
+    modes.check(severity)
+    if suites and (modes.calibrate or modes.scale):
+        raise InputError("a published set has severities of its own: it is not calibrated.", "Leave --suite out.")
+    scale: Scale | None = None
+    if modes.scale is not None:
+        from robustbench_lite.severities import read_scale
+
+        scale = read_scale(modes.scale)
+    levels = f"1-{len(scale.psnr_db) if scale else 5}"
+    found = sweeps(asked, levels if severity is None else severity, suites, scale)
+    if modes.calibrate:
+        from robustbench_lite.cli_calibrate import run_calibration
+
+        run_calibration(common, found, modes.psnr, overwrite=modes.overwrite)
+        return
+    remarks = partial(_remarks, scale, modes.scale, found)
+    if modes.preview:
+        from robustbench_lite.cli_preview import run_preview
+
+        run_preview(common, found, overwrite=modes.overwrite, remarks=remarks)
+        return
+    from robustbench_lite.cli_evaluate import run_evaluation
+
+    specs = [spec for sweep in found for spec in sweep.specs]
+    run_evaluation("shift", common, specs, optional=optional(found), remarks=remarks, save_images=save_images)
+
+
+def _remarks(scale: Scale | None, path: Path | None, found: Sequence[Sweep], dataset: Dataset) -> list[str]:
+    """What is said of a calibrated scale beside the conditions that it has led to."""
+    if scale is None:
+        return []
+    levels = ", ".join(f"{level:g}" for level in scale.psnr_db)
+    told = [f"severity 1-{len(scale.psnr_db)} stands for a PSNR of {levels} dB on {scale.data}, as {path} says"]
+    for sweep in found:
+        if sweep.left_out:
+            levels = ", ".join(f"{level:g}" for level in sweep.left_out)
+            told.append(f"left out, because the scale has no severity for it: level {levels} of {sweep.text}")
+    return told + scale.doubts(dataset)
