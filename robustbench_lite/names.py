@@ -21,6 +21,9 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
     "sensor": {
         "gaussian_noise": f"{PACKAGE}.shifts.noise:GaussianNoise",
+        "shot_noise": f"{PACKAGE}.shifts.noise:ShotNoise",
+        "impulse_noise": f"{PACKAGE}.shifts.noise:ImpulseNoise",
+        "speckle_noise": f"{PACKAGE}.shifts.noise:SpeckleNoise",
     },
     "weather": {
         "fog": f"{PACKAGE}.shifts.fog:Fog",
