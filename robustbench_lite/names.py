@@ -15,6 +15,10 @@ FAMILIES: dict[str, dict[str, str]] = {
         "color_temperature": f"{PACKAGE}.shifts.color_temperature:ColorTemperature",
         "uneven": f"{PACKAGE}.shifts.uneven:Uneven",
         "shadow": f"{PACKAGE}.shifts.shadow:Shadow",
+        "backlight": f"{PACKAGE}.shifts.backlight:Backlight",
+        "glare": f"{PACKAGE}.shifts.glare:Glare",
+        "flicker": f"{PACKAGE}.shifts.flicker:Flicker",
+        "dusk": f"{PACKAGE}.shifts.dusk:Dusk",
     },
     "optics": {
         "gaussian_blur": f"{PACKAGE}.shifts.blur:GaussianBlur",
