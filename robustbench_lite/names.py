@@ -21,7 +21,11 @@ FAMILIES: dict[str, dict[str, str]] = {
         "dusk": f"{PACKAGE}.shifts.dusk:Dusk",
     },
     "optics": {
-        "gaussian_blur": f"{PACKAGE}.shifts.blur:GaussianBlur",
+        "gaussian_blur": f"{PACKAGE}.shifts.gaussian_blur:GaussianBlur",
+        "defocus_blur": f"{PACKAGE}.shifts.defocus:DefocusBlur",
+        "motion_blur": f"{PACKAGE}.shifts.motion:MotionBlur",
+        "zoom_blur": f"{PACKAGE}.shifts.zoom_blur:ZoomBlur",
+        "glass_blur": f"{PACKAGE}.shifts.glass:GlassBlur",
     },
     "sensor": {
         "gaussian_noise": f"{PACKAGE}.shifts.noise:GaussianNoise",

@@ -47,8 +47,8 @@ def scaled(levels: Levels, low: float, high: float, meaning: str) -> Any:
     return dataclasses.field(default=None, metadata={"argument": _Argument(low, high, meaning, levels)})
 
 
-def fixed(default: float, low: float, high: float, meaning: str) -> Any:
-    """A number that the severity leaves alone. Arguments as for ``scaled``."""
+def fixed(default: float | None, low: float, high: float, meaning: str) -> Any:
+    """A number that the severity leaves alone; None: each sample draws its own. Arguments as for ``scaled``."""
     return dataclasses.field(default=default, metadata={"argument": _Argument(low, high, meaning, None)})
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.blur import GaussianBlur
 from robustbench_lite.shifts.compression import JPEG
+from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.rotation import Rotation
 from robustbench_lite.shifts.tone import Brightness, Contrast
 

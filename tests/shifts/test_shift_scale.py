@@ -5,8 +5,8 @@ import torch
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.blur import GaussianBlur
 from robustbench_lite.shifts.compression import JPEG
+from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.noise import GaussianNoise
 from robustbench_lite.shifts.rotation import Rotation
 from robustbench_lite.shifts.scale import at_severity, at_size, check_range
