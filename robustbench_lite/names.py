@@ -37,6 +37,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "fog": f"{PACKAGE}.shifts.fog:Fog",
         "frost": f"{PACKAGE}.shifts.frost:Frost",
         "haze": f"{PACKAGE}.shifts.haze:Haze",
+        "snow": f"{PACKAGE}.shifts.snow:Snow",
+        "spatter": f"{PACKAGE}.shifts.spatter:Spatter",
     },
     "digital": {
         "brightness": f"{PACKAGE}.shifts.tone:Brightness",
