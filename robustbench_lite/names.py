@@ -32,6 +32,12 @@ FAMILIES: dict[str, dict[str, str]] = {
         "shot_noise": f"{PACKAGE}.shifts.noise:ShotNoise",
         "impulse_noise": f"{PACKAGE}.shifts.noise:ImpulseNoise",
         "speckle_noise": f"{PACKAGE}.shifts.noise:SpeckleNoise",
+        "sensor_noise": f"{PACKAGE}.shifts.sensor:SensorNoise",
+        "gain": f"{PACKAGE}.shifts.sensor:Gain",
+        "fixed_pattern": f"{PACKAGE}.shifts.fixed_pattern:FixedPattern",
+        "hot_pixels": f"{PACKAGE}.shifts.fixed_pattern:HotPixels",
+        "banding": f"{PACKAGE}.shifts.fixed_pattern:Banding",
+        "quantisation": f"{PACKAGE}.shifts.quantisation:Quantisation",
     },
     "weather": {
         "fog": f"{PACKAGE}.shifts.fog:Fog",

@@ -70,7 +70,9 @@ class ScaledShift(Shift):
     needs_colour: ClassVar[bool] = False
     """True if it says nothing about images that have not three channels; these are refused."""
     random: ClassVar[bool] = False
-    """True if it draws numbers."""
+    """True if it draws numbers for each sample."""
+    per_camera: ClassVar[bool] = False
+    """True if it draws numbers once for all samples, as for one camera, by ``streams.camera()``, and no others."""
     differentiable: ClassVar[bool] = True
     """True if gradients reach the image."""
     smooth: ClassVar[tuple[str, ...]] = ()

@@ -17,6 +17,7 @@ CLASSES = {name: registry.load("shift", name) for name in sorted(registry.names(
 CLASSES = {name: cls for name, cls in CLASSES.items() if getattr(cls, "graded", True)}
 NAMES = [*CLASSES]
 RANDOM = [name for name in NAMES if CLASSES[name].random]
+PER_CAMERA = [name for name in NAMES if CLASSES[name].per_camera]
 FOR_ANY_CHANNELS = [name for name in NAMES if not CLASSES[name].needs_colour]
 
 
@@ -128,10 +129,19 @@ def test_draws_depend_on_seed_condition_and_sample(name):
     assert not torch.equal(shift(name)(images, streams(ids, condition="another")), out)
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*RANDOM}))
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*RANDOM} - {*PER_CAMERA}))
 def test_the_others_draw_nothing(name):
     images = noise_images(2, 3, 12, 12)
     assert torch.equal(shift(name)(images, streams("ab")), shift(name)(images, streams("xy", seed=1)))
+
+
+@pytest.mark.parametrize("name", PER_CAMERA)
+def test_a_pattern_of_the_camera_is_the_same_in_all_samples(name):
+    images = noise_images(1, 3, 24, 24).expand(3, -1, -1, -1)
+    out = shift(name)(images, streams("abc"))
+    assert torch.equal(out[0], out[1])
+    assert torch.equal(shift(name)(images, streams("xyz")), out)
+    assert not torch.equal(shift(name)(images, streams("abc", seed=1)), out)
 
 
 @pytest.mark.parametrize("name", NAMES)
