@@ -23,9 +23,9 @@ class Flicker(ScaledShift):
     The light is 1 + modulation · cos(2π · flicker_hz · t), of mean 1. A row gathers it during the exposure,
     which leaves modulation · sinc(flicker_hz · exposure) of it, and rows start one after the other during the
     readout, so the image holds flicker_hz · readout bands. Each sample has its phase. Linear light is
-    multiplied by that. Modulation is (max - min) / (max + min), the percent flicker of IEEE 1789-2015:
-    tungsten about 0.1, fluorescent tubes on magnetic ballasts 0.25 to 0.45, LEDs without a smoothing capacitor
-    up to 1. Differentiable.
+    multiplied by that. Modulation is (max - min) / (max + min), the percent flicker of lighting standards
+    (IEEE 1789-2015): of bulbs about 0.1, of LEDs without a smoothing capacitor up to 1. The levels are our
+    choice. Differentiable.
 
     Not modelled: harmonics and the square waves of dimmed LEDs, the change of colour within a cycle, flicker from
     one frame to the next.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from robustbench_lite.shifts.blur import Blur
+from robustbench_lite.shifts.scale import number
 
 DAYLIGHT_K = 6500.0  # the white of sRGB, D65, is close to this black body
 
@@ -111,7 +115,7 @@ class Bloom:
 
     The point spread is the mean of a near and a far Gaussian, of 1.5 % and 8 % of the image's side: a
     stand-in for the long tail of measured glare. What is nearly white in the image was cut off there, and
-    stands for a source that is brighter than white.
+    stands for a source that is brighter than white. From 128 pixels on, the spread is computed on blocks.
 
     Args:
         share: part of the light that is scattered.
@@ -119,24 +123,68 @@ class Bloom:
     """
 
     _SPREADS = (0.015, 0.08)  # of the side
+    _BLOCKS = 64  # at least so many per side: less than the near spread
     _NEARLY_WHITE = 0.9  # linear; 0.95 in stored values
     _SOURCE = 2.0  # how much brighter than white
 
     def __init__(self, share: float, like: Tensor) -> None:
-        side = (like.shape[-2] * like.shape[-1]) ** 0.5
+        height, width = like.shape[-2:]
+        side = (height * width) ** 0.5
         self._share = share
-        self._near, self._far = (Blur(spread * side, like) for spread in self._SPREADS)
+        self._block = max(1, int(side / self._BLOCKS))
+        # Full blocks, with the edge repeated.
+        self._padding = (0, -width % self._block, 0, -height % self._block)
+        blocks = like.new_empty(1, 1, -(-height // self._block), -(-width // self._block))
+        self._near, self._far = (Blur(spread * side / self._block, blocks) for spread in self._SPREADS)
 
-    def __call__(self, light: Tensor, white: float) -> Tensor:
+    def __call__(self, light: Tensor, white: float | Tensor) -> Tensor:
         """Light (1, C, H, W) with glare; ``white`` is what a white of the original image has become."""
         nearly = self._NEARLY_WHITE * white
         beyond = ((light - nearly) / (white - nearly)).clamp(0, 1)
-        sources = light * (1 + (self._SOURCE - 1) * beyond)
+        sources = torch.addcmul(light, light, beyond, value=self._SOURCE - 1)
+        if self._block > 1:
+            sources = avg_pool2d(pad(sources, self._padding, mode="replicate"), self._block)
         scattered = self._near(sources) + self._far(sources)
+        if self._block > 1:
+            scattered = interpolate(scattered, scale_factor=self._block, mode="bilinear")
+            scattered = scattered[..., : light.shape[-2], : light.shape[-1]]
         return (1 - self._share) * light + self._share / 2 * scattered
 
 
-def expose_sensor(light: Tensor, noise: Tensor, full_well_e: float, read_noise_e: float) -> Tensor:
+def smear(light: Tensor, down_px: float | Tensor, across_px: float | Tensor) -> Tensor:
+    """Light (1, C, H, W) that is gathered while the image moves along a straight path; edges are repeated.
+
+    The middle of the path is where the image was. Gradients reach its two components, in pixels.
+    """
+    steps = 2 * math.ceil(math.hypot(number(down_px), number(across_px))) + 1
+    weights: dict[tuple[int, int], float | Tensor] = defaultdict(float)
+    for step in range(steps):
+        y, x = (way * ((step + 0.5) / steps - 0.5) for way in (down_px, across_px))
+        top, left = math.floor(number(y)), math.floor(number(x))
+        for row, part in ((top, top + 1 - y), (top + 1, y - top)):
+            weights[row, left] += part * (left + 1 - x) / steps
+            weights[row, left + 1] += part * (x - left) / steps
+    reach = max(max(map(abs, place)) for place in weights)
+    wide = pad(light, (reach,) * 4, mode="replicate")
+    height, width = light.shape[-2:]
+    gathered = torch.zeros_like(light)
+    for (row, column), weight in weights.items():
+        moved = wide[..., reach + row : reach + row + height, reach + column : reach + column + width]
+        gathered = torch.addcmul(gathered, moved, torch.as_tensor(weight).to(light))
+    return gathered
+
+
+def smooth_out(light: Tensor, share: float) -> Tensor:
+    """Light (1, C, H, W) with a share of the mean over 3 × 3 pixels, with the weights 1, 2, 1 each way."""
+    wide = pad(light, (1, 1, 1, 1), mode="replicate")
+    rows = wide[..., :-2, :] + wide[..., 2:, :] + 2 * wide[..., 1:-1, :]
+    mean = rows[..., :-2] + rows[..., 2:] + 2 * rows[..., 1:-1]
+    return (1 - share) * light + share / 16 * mean
+
+
+def expose_sensor(
+    light: Tensor, noise: Tensor, full_well_e: float, read_noise_e: float, offset_e: float | Tensor = 0
+) -> Tensor:
     """What a sensor reads: photon noise, read noise, cut off at black and at the full well.
 
     The variance grows linearly with the light (EMVA 1288): electrons + read noise², in electrons. The
@@ -148,11 +196,13 @@ def expose_sensor(light: Tensor, noise: Tensor, full_well_e: float, read_noise_e
         noise: standard normal numbers of the same shape.
         full_well_e: electrons at 1.
         read_noise_e: standard deviation of the read noise, in electrons.
+        offset_e: added to every pixel, in electrons.
     """
     # In units of the full well: a well that is as good as infinite would overflow. The floor is for the
     # gradient, which is infinite at the root of 0.
     variance = light / full_well_e + (read_noise_e / full_well_e) ** 2
-    return (light + variance.clamp_min(1e-24).sqrt() * noise).clamp(0, 1)
+    read = torch.addcmul(light, variance.clamp_min_(1e-24).sqrt(), noise)
+    return (read + offset_e / full_well_e).clamp(0, 1)
 
 
 def quantise(light: Tensor, bits: int) -> Tensor:
