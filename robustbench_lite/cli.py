@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
-from robustbench_lite.cli_options import Common, SaveImages, with_common
+from robustbench_lite.cli_options import Baseline, Common, SaveImages, with_common
 from robustbench_lite.cli_shift import shift
 from robustbench_lite.errors import UnknownNameError
 
@@ -191,6 +191,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The page. (default: report.html in the run)")
     ] = None,
+    baseline: Baseline = None,
 ) -> None:
     """Make the HTML report of a run: one file that opens from disk.
 
@@ -200,7 +201,7 @@ def report(
     from robustbench_lite.runs import read_run
 
     target = out or run / "report.html"
-    write_report(read_run(run), target)
+    write_report(read_run(run), target, None if baseline is None else read_run(baseline))
     sys.stdout.write(f"{target}\n")
 
 
@@ -208,6 +209,7 @@ def report(
 @console.guarded
 def show(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
+    baseline: Baseline = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Print the table of a run again.
@@ -217,7 +219,8 @@ def show(
     from robustbench_lite.cli_evaluate import print_run
     from robustbench_lite.runs import read_run
 
-    print_run(read_run(run), as_json=json, quiet=False)
+    reference = None if baseline is None else read_run(baseline)
+    print_run(read_run(run), as_json=json, quiet=False, baseline=reference)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from robustbench_lite.references import is_reference
 
 if TYPE_CHECKING:
     from robustbench_lite.data.dataset import Dataset
+    from robustbench_lite.runs import Run
     from robustbench_lite.types import Condition
 
 _OWN = (
@@ -46,11 +47,12 @@ def run_evaluation(
     as_8bit: bool = False,
     save_images: bool = False,
     probes: bool = True,
+    baseline: Run | None = None,
 ) -> None:
     """Prepare, run and print.
 
     ``optional`` conditions are left out if the images lack the colour they need; ``remarks`` says what else is to
-    be noted of the conditions on these images.
+    be noted of the conditions on these images; published sets are compared with the ``baseline``.
     """
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
@@ -63,6 +65,8 @@ def run_evaluation(
 
         if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
         prepared = runner.prepare(common.inputs(), made, if_colour=if_colour)
+        if baseline is not None:
+            _check_baseline(baseline, prepared)
         prepared = replace(prepared, notes=(*prepared.notes, *remarks(prepared.dataset)))
     if not common.quiet:
         of_data = () if prepared.inputs.demo else prepared.dataset.notes
@@ -81,7 +85,7 @@ def run_evaluation(
             save_images=save_images,
             on_progress=lambda p: update(*p),
         )
-    print_run(run, as_json=common.json, quiet=common.quiet)
+    print_run(run, as_json=common.json, quiet=common.quiet, baseline=baseline)
     if prepared.inputs.demo and not common.quiet:
         console.note(_OWN.format(command))
     if run.record.status == "interrupted":
@@ -89,22 +93,34 @@ def run_evaluation(
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-def print_run(run: Any, *, as_json: bool, quiet: bool) -> None:
-    """The comparison table with its warnings, or the JSON document."""
+def _check_baseline(baseline: Run, prepared: Any) -> None:
+    """Before anything is computed: may the published sets be compared?"""
+    from robustbench_lite.corruption_error import check_baseline
+    from robustbench_lite.names import PUBLISHED
+
+    data, specs = prepared.dataset, [registry.spec(condition) for condition in prepared.conditions]
+    compared = [spec for spec in specs if spec.partition("(")[0] in PUBLISHED]
+    check_baseline(baseline, data.manifest_hash, data.image_shape, prepared.inputs.seed, compared)
+
+
+def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = None) -> None:
+    """The comparison table with its warnings, or the JSON document; published sets against the baseline."""
+    from robustbench_lite.corruption_error import suite_errors
     from robustbench_lite.metrics import summarise
     from robustbench_lite.reports import trust
     from robustbench_lite.reports.budgets import detail_tables
     from robustbench_lite.reports.document import document
+    from robustbench_lite.reports.suites import suite_tables
     from robustbench_lite.reports.sweep_table import sweep_tables
     from robustbench_lite.reports.table import comparison_table
 
     if as_json:
-        console.print_json(document(run))
+        console.print_json(document(run, baseline))
         return
-    out = console.stdout()
+    suites, out = suite_errors(run, baseline), console.stdout()
     out.print(comparison_table(run, out.width))
     results = summarise(run)
-    for table in [*sweep_tables(run, results), *detail_tables(run, results)]:
+    for table in [*sweep_tables(run, results), *detail_tables(run, results), *suite_tables(suites)]:
         out.print(table)
     for condition in run.record.conditions:
         for warning in condition.warnings:

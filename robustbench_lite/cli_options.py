@@ -118,6 +118,10 @@ class Common:
         return Inputs(**{f.name: getattr(self, f.name) for f in fields(Inputs)})
 
 
+Baseline = Annotated[
+    Path | None,
+    typer.Option("--baseline", metavar="RUN", help="Of another network on a published set: the reference of mCE."),
+]
 SaveImages = Annotated[
     bool, typer.Option("--save-images", help="Write every image of every condition: PNG, and one .npz each.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common, SaveImages, with_common
+from robustbench_lite.cli_options import Baseline, Common, SaveImages, with_common
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
 SHIFTS, INSTEAD = "Shifts", "Instead of an evaluation, and without a network"
@@ -39,6 +39,7 @@ def shift(
             rich_help_panel=SHIFTS,
         ),
     ] = None,
+    baseline: Baseline = None,
     severity: Annotated[
         str | None, typer.Option("--severity", "-s", help="1-5, 3, 0.5,1,2: from 0 (nothing) to 5. (default: 1-5)")
     ] = None,
@@ -98,4 +99,4 @@ def shift(
     }
     modes = Modes(preview, calibrate, psnr, scale, overwrite)
     families = {family: wanted or [] for family, wanted in asked.items()}
-    run_shift(common, families, suite or [], severity, modes, save_images=save_images)
+    run_shift(common, families, suite or [], severity, modes, baseline=baseline, save_images=save_images)

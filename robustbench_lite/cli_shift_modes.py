@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_sweeps import Sweep, optional, sweeps
 from robustbench_lite.errors import InputError
+from robustbench_lite.runs import read_run
 
 if TYPE_CHECKING:
     from robustbench_lite.data.dataset import Dataset
@@ -47,12 +48,16 @@ def run_shift(
     severity: str | None,
     modes: Modes,
     *,
+    baseline: Path | None,
     save_images: bool,
 ) -> None:
     """Do what the options say to every shift that was asked for, by family or as a published set."""
     modes.check(severity)
     if suites and (modes.calibrate or modes.scale):
         raise InputError("a published set has severities of its own: it is not calibrated.", "Leave --suite out.")
+    if baseline and (not suites or modes.preview):
+        raise InputError("--baseline is what the errors of a published set are divided by.", "Give --suite.")
+    reference = None if baseline is None else read_run(baseline)
     scale: Scale | None = None
     if modes.scale is not None:
         from robustbench_lite.severities import read_scale
@@ -74,7 +79,15 @@ def run_shift(
     from robustbench_lite.cli_evaluate import run_evaluation
 
     specs = [spec for sweep in found for spec in sweep.specs]
-    run_evaluation("shift", common, specs, optional=optional(found), remarks=remarks, save_images=save_images)
+    run_evaluation(
+        "shift",
+        common,
+        specs,
+        optional=optional(found),
+        remarks=remarks,
+        save_images=save_images,
+        baseline=reference,
+    )
 
 
 def _remarks(scale: Scale | None, path: Path | None, found: Sequence[Sweep], dataset: Dataset) -> list[str]:

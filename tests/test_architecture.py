@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "intervals": set(),
     "metrics": {"intervals", "runs"},
     "sweeps": {"intervals", "runs"},
-    "reports": {"registry", "descriptions", "runs", "metrics", "sweeps"},
+    "corruption_error": {"names", "runs", "shifts"},
+    "reports": {"registry", "descriptions", "runs", "metrics", "sweeps", "corruption_error"},
     "examples": {"runs"},
     "saving": {"data", "examples"},
     "training": {"registry", "classifiers", "data", "attacks"},
@@ -84,6 +85,7 @@ WITHOUT_TORCH = (
     "intervals",
     "metrics",
     "sweeps",
+    "corruption_error",
     "reports",
 )
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from robustbench_lite.corruption_error import Estimate, SuiteError, suite_errors
 from robustbench_lite.metrics import summarise
 from robustbench_lite.runs import Run
 from robustbench_lite.sweeps import sweeps
 
 
-def document(run: Run) -> dict[str, Any]:
-    """Path, network, data, one entry per condition and one per shift, as plain values."""
+def document(run: Run, baseline: Run | None = None) -> dict[str, Any]:
+    """Path, network, data, one entry per condition, one per shift and one per published set, as plain values.
+
+    Args:
+        run: what is told.
+        baseline: what its published sets are compared with.
+    """
     return {
         "run": str(run.path),
         "status": run.record.status,
@@ -19,4 +25,12 @@ def document(run: Run) -> dict[str, Any]:
         "checks": [check.model_dump() for check in run.record.checks],
         "results": summarise(run),
         "sweeps": [{**s._asdict(), "levels": [level._asdict() for level in s.levels]} for s in sweeps(run)],
+        "suites": [_suite(found) for found in suite_errors(run, baseline)],
     }
+
+
+def _suite(found: SuiteError) -> dict[str, Any]:
+    plain = {
+        key: value._asdict() if isinstance(value, Estimate) else value for key, value in found._asdict().items()
+    }
+    return {**plain, "corruptions": [corruption._asdict() for corruption in found.corruptions]}

@@ -14,9 +14,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from robustbench_lite.corruption_error import suite_errors
 from robustbench_lite.errors import InputError
 from robustbench_lite.metrics import summarise
-from robustbench_lite.reports import budgets, classes, severity, trust, words
+from robustbench_lite.reports import budgets, classes, severity, suites, trust, words
 from robustbench_lite.reports.pictures import gallery
 from robustbench_lite.runs import ConditionRecord, Run, RunRecord
 from robustbench_lite.specs import format_value
@@ -26,11 +27,15 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SKIPPED_SHOWN = 20
 
 
-def html_report(run: Run) -> str:
+def html_report(run: Run, baseline: Run | None = None) -> str:
     """The page.
 
     Every text of the run is escaped, and freed of control characters and marks that turn its direction; the
     page's own policy allows no script, no request, and no style but its own.
+
+    Args:
+        run: what is shown.
+        baseline: what its published sets are compared with.
     """
     record = run.record
     conditions = {c.spec: c for c in record.conditions}
@@ -56,6 +61,8 @@ def html_report(run: Run) -> str:
             drawing=severity,
             flips=classes.flips(found),
             by_class=classes.by_class(results),
+            suites=[(found, suites.means(found)) for found in suite_errors(run, baseline)],
+            suites_note=suites.NOTE,
             kills=budgets.kills(run, results),
             gallery=gallery(run),
             evidence=_evidence(record),
@@ -82,14 +89,14 @@ _OPTIONAL = (
 )
 
 
-def write_report(run: Run, path: Path | str) -> Path:
+def write_report(run: Run, path: Path | str, baseline: Run | None = None) -> Path:
     """Write the page to a file, which is whole at any time or not there.
 
     Raises:
         InputError: the place cannot be written.
     """
     path = Path(path)
-    page = html_report(run)
+    page = html_report(run, baseline)
     draft = path.parent / f".{uuid.uuid4().hex}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

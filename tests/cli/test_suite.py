@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from robustbench_lite import registry
@@ -59,3 +61,46 @@ def test_what_is_no_suite_is_refused_with_what_to_do(rb, asked, told):
     done = rb("shift", *asked, "--limit", 5)
     assert done.code == 2
     assert told in " ".join(done.err.split())
+
+
+@pytest.fixture
+def base(rb):
+    """A run of a whole corruption, as the reference."""
+    asked = ("shift", "--suite", "imagenet-c(corruption=contrast)", "--limit", 20)
+    assert rb(*asked, "--out", "base").code == 0
+    return asked
+
+
+def test_mce_is_told_against_a_baseline_everywhere(rb, base):
+    alone = rb(*base)
+    assert "mean corruption error" in alone.out
+    assert "no mCE" in alone.out
+    beside = rb(*base, "--out", "new", "--baseline", "base")
+    assert beside.code == 0, beside.err
+    assert "mCE 100.0" in beside.out
+    shown = rb("show", "new", "--baseline", "base", "--json").document["suites"]
+    assert rb(*base, "--baseline", "base", "--json").document["suites"] == shown
+    (suite,) = shown
+    assert (suite["suite"], suite["measured"], suite["n"]) == ("imagenet_c", 1, 20)
+    assert suite["mce"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert "baseline run" in suite["reference"]
+    assert rb("report", "new", "--baseline", "base", "--out", "page.html").code == 0
+    assert "Published set" in Path("page.html").read_text()
+    assert "baseline run" in Path("page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--suite", "imagenet-c(corruption=contrast)", "--limit", 21], "saw other images"),
+        (["--suite", "imagenet-c(corruption=contrast)", "--limit", 20, "--seed", 1], "saw other images"),
+        (["--suite", "imagenet-c(corruption=fog)", "--limit", 20], "lacks imagenet_c(corruption=fog, severity=1)"),
+        (["--digital", "contrast", "--limit", 20], "Give --suite"),
+    ],
+)
+def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_computed(rb, base, asked, told):
+    done = rb("shift", *asked, "--baseline", "base", "--out", "new")
+    assert done.code == 2
+    assert told in " ".join(done.err.split())
+    assert not Path("new").exists()
+    assert rb("show", "nowhere").code == 2
