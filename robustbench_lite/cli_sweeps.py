@@ -102,12 +102,13 @@ def _check_family(family: str, text: str, own: Sequence[str], options: Mapping[s
 
 
 def _sweep(text: str, levels: Sequence[float], scale: Scale | None, *, optional: bool) -> Sweep:
-    """One spec per severity; a spec that says its severity stays as it is."""
+    """One spec per severity; a spec that says its severity stays as it is, and so does a switch."""
     calls = parse(text)
     if len(calls) != 1:
         raise InputError(f"{text!r} is a chain, not one shift.", f"Write rb eval --on {text!r}.")
     made = registry.make(text)
-    if registry.severity_of(made.parts[0]) is None or "severity" in calls[0].arguments:
+    graded = registry.severity_of(made.parts[0]) is not None and not getattr(made.parts[0], "switch", False)
+    if not graded or "severity" in calls[0].arguments:
         return Sweep(text, [text], optional)
     severities: dict[float, float | None] = {level: level for level in levels}
     if scale is not None:

@@ -69,7 +69,7 @@ def _describe(name: str, where: str) -> Description:
             for n in fields
             if "ClassVar" not in ast.unparse(n.annotation) and "compare=False" not in ast.unparse(n)
         }
-        if any(ast.unparse(base) == "ScaledShift" for base in node.bases):
+        if any(ast.unparse(base) in ("ScaledShift", "Warp") for base in node.bases):
             parameters = {"severity": "3", **parameters}  # the field that it inherits
     else:
         positional = node.args.args

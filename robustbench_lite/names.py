@@ -58,6 +58,12 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
     "geometry": {
         "rotation": f"{PACKAGE}.shifts.rotation:Rotation",
+        "translation": f"{PACKAGE}.shifts.framing:Translation",
+        "scale": f"{PACKAGE}.shifts.framing:Scale",
+        "camera_angle": f"{PACKAGE}.shifts.camera_angle:CameraAngle",
+        "elastic": f"{PACKAGE}.shifts.elastic:Elastic",
+        "flip": f"{PACKAGE}.shifts.flip:Flip",
+        "occlusion": f"{PACKAGE}.shifts.occlusion:Occlusion",
     },
 }
 

@@ -75,6 +75,8 @@ class ScaledShift(Shift):
     """True if it draws numbers once for all samples, as for one camera, by ``streams.camera()``, and no others."""
     differentiable: ClassVar[bool] = True
     """True if gradients reach the image."""
+    switch: ClassVar[bool] = False
+    """True if the severity says off (0) or on, and nothing in between."""
     smooth: ClassVar[tuple[str, ...]] = ()
     """The arguments that gradients reach: ``change`` takes a tensor without dimensions for each of them."""
 
@@ -101,6 +103,11 @@ class ScaledShift(Shift):
             found[name] = value
         return SimpleNamespace(**found)
 
+    def does_something(self) -> bool:
+        """Whether it is not the identity: severity above 0, or an argument given that the severity would set."""
+        scaled_ones = (name for name, argument in self.arguments().items() if argument.levels is not None)
+        return self.severity > 0 or any(getattr(self, name) is not None for name in scaled_ones)
+
     @abstractmethod
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         """What is done to images of the size, device and dtype of ``like``, for these values of the arguments.
@@ -110,8 +117,7 @@ class ScaledShift(Shift):
 
     def __call__(self, images: Tensor, streams: Streams) -> Tensor:
         """Changed images, same shape, in [0, 1]."""
-        scaled_ones = [name for name, argument in self.arguments().items() if argument.levels is not None]
-        if self.severity == 0 and all(getattr(self, name) is None for name in scaled_ones):
+        if not self.does_something():
             return images.clone()
         if images.dim() == 4:  # else each_sample says what is wrong
             check_colour(self, images.shape[1])
