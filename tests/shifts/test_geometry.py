@@ -8,11 +8,11 @@ import torch
 from robustbench_lite.cli_sweeps import _sweep
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.blur import GaussianBlur
 from robustbench_lite.shifts.camera_angle import CameraAngle
 from robustbench_lite.shifts.elastic import Elastic
 from robustbench_lite.shifts.flip import Flip
 from robustbench_lite.shifts.framing import Scale, Translation
+from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.occlusion import Occlusion
 from robustbench_lite.shifts.rotation import Rotation
 from robustbench_lite.types import Fills
