@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 import typing
@@ -402,8 +403,8 @@ def test_every_class_in_the_folders_is_registered():
     for kind in ("attack", "shift"):
         registered = {where.partition(":")[0].rpartition(".")[2] for where in registry.BUILTIN[kind].values()}
         for file in (folder / f"{kind}s").glob("*.py"):
-            base = {"attack": "(Attack):", "shift": "(ScaledShift):"}[kind]
-            if base in file.read_text():
+            bases = {"attack": "Attack", "shift": "ScaledShift|Warp"}[kind]
+            if re.search(rf"^@dataclass.*\nclass \w+\(({bases})\):", file.read_text(), re.MULTILINE):
                 assert file.stem in registered, file
 
 
