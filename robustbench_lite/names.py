@@ -38,6 +38,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "hot_pixels": f"{PACKAGE}.shifts.fixed_pattern:HotPixels",
         "banding": f"{PACKAGE}.shifts.fixed_pattern:Banding",
         "quantisation": f"{PACKAGE}.shifts.quantisation:Quantisation",
+        "white_balance_error": f"{PACKAGE}.shifts.white_balance:WhiteBalanceError",
+        "resolution_loss": f"{PACKAGE}.shifts.resolution:ResolutionLoss",
     },
     "weather": {
         "fog": f"{PACKAGE}.shifts.fog:Fog",

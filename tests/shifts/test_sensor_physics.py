@@ -5,12 +5,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d, interpolate
 
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.fixed_pattern import Banding, FixedPattern, HotPixels
 from robustbench_lite.shifts.light import to_linear, to_srgb
 from robustbench_lite.shifts.quantisation import Quantisation
+from robustbench_lite.shifts.resolution import ResolutionLoss
 from robustbench_lite.shifts.sensor import Gain, SensorNoise
+from robustbench_lite.shifts.white_balance import WhiteBalanceError
 
 SIDE = 160
 
@@ -116,3 +119,32 @@ def test_levels_are_as_many_as_the_bits_say(bits, count, linear):
 def test_8_bits_leave_an_image_of_8_bits_alone():
     stored = torch.arange(256).view(1, 1, 16, 16) / 255
     assert torch.equal(Quantisation(bits=8)(stored, streams(1)), stored)
+
+
+@pytest.mark.parametrize(("degrees", "red", "blue"), [(0, 2, 1), (90, 1, 2), (180, 0.5, 1), (-90, 1, 0.5)])
+def test_white_balance_gains_are_exact(degrees, red, blue):
+    out = photograph(WhiteBalanceError(error_ev=1, degrees=degrees), flat(0.2, channels=3))
+    assert out.mean((0, 2, 3)).tolist() == pytest.approx([0.2 * red, 0.2, 0.2 * blue], rel=1e-5)
+
+
+def test_white_balance_errs_in_any_direction_by_the_same_amount():
+    out = photograph(WhiteBalanceError(error_ev=1), flat(0.2, n=40, channels=3))[:, :, 0, 0] / 0.2
+    red, green, blue = out.log2().T
+    assert torch.allclose(green, torch.zeros_like(green), atol=1e-5)
+    assert torch.allclose(red**2 + blue**2, torch.ones_like(red), atol=1e-4)
+    assert min((red > 0).sum(), (red < 0).sum(), (blue > 0).sum(), (blue < 0).sum()) > 8
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_coarser_pixels_are_averages_enlarged_linearly(factor):
+    images = torch.rand(1, 2, 24, 40, generator=torch.Generator().manual_seed(0))
+    expected = interpolate(avg_pool2d(images, factor), scale_factor=factor, mode="bilinear", align_corners=False)
+    out = ResolutionLoss(pixel_share=1 / factor)(images, streams(1))
+    assert torch.allclose(out, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.37, 0.11])
+def test_coarser_pixels_keep_a_ramp_in_the_middle(share):
+    ramp = torch.linspace(0, 1, 101).view(1, 1, 1, 101).expand(1, 1, 60, 101)
+    out = ResolutionLoss(pixel_share=share)(ramp, streams(1))
+    assert (out - ramp)[..., 20:81].abs().max() < 0.002  # a fifth of a pixel
