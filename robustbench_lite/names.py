@@ -45,6 +45,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "fog": f"{PACKAGE}.shifts.fog:Fog",
         "frost": f"{PACKAGE}.shifts.frost:Frost",
         "haze": f"{PACKAGE}.shifts.haze:Haze",
+        "rain": f"{PACKAGE}.shifts.rain:Rain",
         "snow": f"{PACKAGE}.shifts.snow:Snow",
         "spatter": f"{PACKAGE}.shifts.spatter:Spatter",
     },

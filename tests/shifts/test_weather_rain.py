@@ -1,0 +1,86 @@
+"""Rain, winter, and what falls in them, against the formulas."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from robustbench_lite.rng import Streams
+from robustbench_lite.shifts import precipitation
+from robustbench_lite.shifts.light import to_linear
+from robustbench_lite.shifts.precipitation import Fall, Streaks
+from robustbench_lite.shifts.rain import Rain
+
+NEAR_M, FAR_M, VIEW = 0.25, 1.5, 50
+
+
+def streams(n, seed=0):
+    return Streams(seed, "condition", tuple(str(i) for i in range(n)))
+
+
+def one(i):
+    return Streams(0, "condition", (str(i),))
+
+
+@pytest.mark.parametrize("rate", [5, 50])
+def test_the_extinction_of_rain_is_twice_the_area_of_its_drops(rate):
+    mm = np.linspace(0, 20, 200_001)
+    drops = 8000 * np.exp(-4.1 * rate**-0.21 * mm)
+    area_m2 = math.pi / 4 * (mm / 1000) ** 2
+    assert precipitation.rain(rate).extinction == pytest.approx(np.trapezoid(2 * area_m2 * drops, mm), rel=1e-3)
+    assert precipitation.rain(rate).per_m3 == pytest.approx(np.trapezoid(drops[mm >= 1], mm[mm >= 1]), rel=1e-3)
+    # Atlas (1953) measured 0.21 R^0.74 per km.
+    assert precipitation.rain(rate).extinction * 1000 == pytest.approx(0.21 * rate**0.74, rel=0.7)
+
+
+@pytest.mark.parametrize("fall", [precipitation.rain(60), precipitation.snow(2)])
+def test_as_much_is_covered_as_there_are_particles(fall):
+    """A particle at depth z fills (D f / z)² π / 4 pixels, and the image sees H W (z / f)² m² there."""
+    like = torch.zeros(1, 1, 160, 224)
+    streaks = Streaks(fall, 1, VIEW, 20, like)
+    small, mean = fall.smallest_mm, 1 / fall.slope
+    squared_m2 = (fall.swelling / 1000) ** 2 * (small**2 + 2 * small * mean + 2 * mean**2)
+    expected = fall.per_m3 * (FAR_M - NEAR_M) * math.pi / 4 * squared_m2
+    covered = np.mean([streaks(one(i), like).mean().item() for i in range(30)])
+    assert covered == pytest.approx(expected, rel=0.1)
+
+
+def test_a_streak_is_as_long_as_the_way_of_the_particle():
+    """One particle of 3 mm at 4 m/s: its width tells its distance, and so the length of its streak."""
+    like = torch.zeros(1, 1, 240, 240)
+    space = (FAR_M**3 - NEAR_M**3) / 3 * (2 * math.tan(math.radians(VIEW / 2))) ** 2
+    fall = Fall(5000 * math.exp(100) / space, 5000, 0.02, 150, lambda mm: 4 * torch.ones_like(mm))
+    streaks, measured = Streaks(fall, 5, VIEW, 0, like), 0
+    for i in range(60):
+        rows = streaks(one(i), like)[0, 0].double().sum(1)
+        if rows[:1] + rows[-1:] > 0:
+            continue  # goes over the edge
+        width = math.sqrt(4 * rows.sum().item() / math.pi)
+        length = width * 4 * 0.005 / 0.003
+        place = torch.arange(240).double()
+        middle = (rows * place).sum() / rows.sum()
+        variance = (rows * (place - middle) ** 2).sum() / rows.sum()
+        assert variance.item() == pytest.approx(length**2 / 12 + width**2 / 16, rel=0.25, abs=0.4)
+        measured += 1
+    assert measured > 30
+
+
+def test_rain_is_a_veil_that_grows_with_distance_and_streaks_of_sky():
+    black = torch.zeros(12, 1, 64, 64)
+    light = to_linear(Rain(rain_mm_h=40, near_m=10, far_m=200)(black, streams(12)))[:, 0]
+    down = (np.arange(64) + 0.5) / 64
+    depth = 1 / ((1 - down) / 200 + down / 10)
+    veil = 0.8 * (1 - np.exp(-precipitation.rain(40).extinction * depth))
+    rows = light.double().median(2).values.mean(0).numpy()
+    assert rows == pytest.approx(veil, rel=0.02)
+    assert (light.amax((1, 2)) > veil.max() + 0.001).any() or light[:, -8:].amax() > 1.2 * veil[-8]
+    assert light.max() <= 0.8 + 1e-5
+
+
+def test_more_rain_adds_drops_to_those_that_fall():
+    like = torch.zeros(1, 1, 224, 224)
+    less, more = (Streaks(precipitation.rain(r), 2, VIEW, 20, like)(one(0), like) for r in (20, 25))
+    together = torch.corrcoef(torch.stack((less.flatten(), more.flatten())))[0, 1]
+    assert together > 0.7
+    assert Rain(rain_mm_h=0)(like + 0.3, streams(1)).equal(like + 0.3)
