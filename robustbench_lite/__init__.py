@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from robustbench_lite.breaking import breaking_points
     from robustbench_lite.classifiers.classifier import Classifier
     from robustbench_lite.classifiers.loading import load_classifier
     from robustbench_lite.data.dataset import Dataset
@@ -34,6 +35,7 @@ _PUBLIC = {
     "RbError": "errors",
     "Run": "runs",
     "TrainingOptions": "training.trainer",
+    "breaking_points": "breaking",
     "evaluate": "evaluation",
     "html_report": "reports.html",
     "load_classifier": "classifiers.loading",
@@ -53,6 +55,7 @@ __all__ = [
     "Run",
     "TrainingOptions",
     "__version__",
+    "breaking_points",
     "evaluate",
     "html_report",
     "load_classifier",

@@ -15,6 +15,7 @@ from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 
 if TYPE_CHECKING:
+    from robustbench_lite.breaking import Until
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.runs import Run
     from robustbench_lite.types import Condition
@@ -48,11 +49,13 @@ def run_evaluation(
     save_images: bool = False,
     probes: bool = True,
     baseline: Run | None = None,
+    until: Until | None = None,
 ) -> None:
     """Prepare, run and print.
 
     ``optional`` conditions are left out if the images lack the colour they need; ``remarks`` says what else is to
-    be noted of the conditions on these images; published sets are compared with the ``baseline``.
+    be noted of the conditions on these images; published sets are compared with the ``baseline``; ``until`` is
+    that of the runner.
     """
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
@@ -73,7 +76,7 @@ def run_evaluation(
         for line in [*prepared.classifier.notes, *of_data, *prepared.notes]:
             console.note(f"note: {line}")
     if common.dry_run:
-        _print_plan(prepared, as_json=common.json)
+        _print_plan(prepared, until, as_json=common.json)
         return
     with console.progress_bar(quiet=common.quiet) as update:
         run = runner.run(
@@ -83,6 +86,7 @@ def run_evaluation(
             as_8bit=as_8bit,
             probes=probes,
             save_images=save_images,
+            until=until,
             on_progress=lambda p: update(*p),
         )
     print_run(run, as_json=common.json, quiet=common.quiet, baseline=baseline)
@@ -108,19 +112,23 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = No
     from robustbench_lite.corruption_error import suite_errors
     from robustbench_lite.metrics import summarise
     from robustbench_lite.reports import trust
+    from robustbench_lite.reports.breaking import breaking_tables
     from robustbench_lite.reports.budgets import detail_tables
     from robustbench_lite.reports.document import document
     from robustbench_lite.reports.suites import suite_tables
     from robustbench_lite.reports.sweep_table import sweep_tables
     from robustbench_lite.reports.table import comparison_table
+    from robustbench_lite.sweeps import coarse
 
     if as_json:
         console.print_json(document(run, baseline))
         return
     suites, out = suite_errors(run, baseline), console.stdout()
-    out.print(comparison_table(run, out.width))
-    results = summarise(run)
-    for table in [*sweep_tables(run, results), *detail_tables(run, results), *suite_tables(suites)]:
+    shown = coarse(run)
+    results = summarise(shown)
+    out.print(comparison_table(shown, out.width))
+    details = [*sweep_tables(shown, results), *detail_tables(shown, results)]
+    for table in [*breaking_tables(run), *details, *suite_tables(suites)]:
         out.print(table)
     for condition in run.record.conditions:
         for warning in condition.warnings:
@@ -137,7 +145,7 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = No
         console.note(f"As a page: rb report {run.path}")
 
 
-def _print_plan(prepared: Any, *, as_json: bool) -> None:
+def _print_plan(prepared: Any, until: Until | None, *, as_json: bool) -> None:
     from robustbench_lite.reports.listing import plan_table
     from robustbench_lite.runner import cost
 
@@ -145,7 +153,7 @@ def _print_plan(prepared: Any, *, as_json: bool) -> None:
         "model": prepared.classifier.spec,
         "data": prepared.dataset.spec,
         "n": len(prepared.dataset),
-        "conditions": cost(prepared),
+        "conditions": cost(prepared, until),
     }
     if as_json:
         console.print_json(plan)

@@ -65,6 +65,16 @@ def shift(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=INSTEAD)
     ] = False,
+    until: Annotated[
+        float | None,
+        typer.Option(
+            help="Find the severity where the accuracy falls below this share of the clean one, like 0.9.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Of --until, in severities. (default: 0.05)", rich_help_panel=INSTEAD)
+    ] = None,
     save_images: SaveImages = False,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
@@ -80,6 +90,8 @@ def shift(
       rb shift --lighting all --preview --data folder:parts --out lighting.png
 
       rb shift --lighting all --calibrate --data folder:parts --out parts.json
+
+      rb shift --lighting night --until 0.9 --model net.safetensors --data folder:parts
 
       rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
 
@@ -97,6 +109,6 @@ def shift(
         "digital": digital,
         "geometry": geometry,
     }
-    modes = Modes(preview, calibrate, psnr, scale, overwrite)
+    modes = Modes(preview, calibrate, psnr, scale, overwrite, until, tolerance)
     families = {family: wanted or [] for family, wanted in asked.items()}
     run_shift(common, families, suite or [], severity, modes, baseline=baseline, save_images=save_images)

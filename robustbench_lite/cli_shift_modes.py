@@ -1,4 +1,4 @@
-"""What ``rb shift`` does: evaluate, or show the images, or calibrate the severities."""
+"""What ``rb shift`` does: evaluate, find a breaking point, show the images, or calibrate the severities."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Modes:
     psnr: str | None = None
     scale: Path | None = None
     overwrite: bool = False
+    until: float | None = None
+    tolerance: float | None = None
 
     def check(self, severity: str | None) -> None:
         """Raise InputError if options are given that mean nothing together."""
@@ -37,6 +39,11 @@ class Modes:
         if self.calibrate and (self.scale or severity is not None):
             flag = "--scale" if self.scale else "--severity"
             raise InputError(f"{flag} means nothing to --calibrate: it looks for severities.", "Leave it out.")
+        if self.tolerance is not None and self.until is None:
+            raise InputError("--tolerance says how near --until looks.", "Give --until, or leave it out.")
+        if self.until is not None and (self.preview or self.calibrate or self.scale):
+            flag = "--preview" if self.preview else "--calibrate" if self.calibrate else "--scale"
+            raise InputError(f"{flag} means nothing to --until: it looks for a severity.", "Leave it out.")
         if self.overwrite and not (self.preview or self.calibrate):
             raise InputError("--overwrite is for the file of --preview or --calibrate.", "Choose another --out.")
 
@@ -53,8 +60,11 @@ def run_shift(
 ) -> None:
     """Do what the options say to every shift that was asked for, by family or as a published set."""
     modes.check(severity)
-    if suites and (modes.calibrate or modes.scale):
-        raise InputError("a published set has severities of its own: it is not calibrated.", "Leave --suite out.")
+    if suites and (modes.calibrate or modes.scale or modes.until is not None):
+        raise InputError(
+            "a published set has five severities of its own: it is neither calibrated nor searched.",
+            "Leave --suite out.",
+        )
     if baseline and (not suites or modes.preview):
         raise InputError("--baseline is what the errors of a published set are divided by.", "Give --suite.")
     reference = None if baseline is None else read_run(baseline)
@@ -75,6 +85,11 @@ def run_shift(
         from robustbench_lite.cli_preview import run_preview
 
         run_preview(common, found, overwrite=modes.overwrite, remarks=remarks)
+        return
+    if modes.until is not None:
+        from robustbench_lite.cli_breaking import seek
+
+        seek(common, found, modes.until, severity or levels, modes.tolerance, save_images=save_images)
         return
     from robustbench_lite.cli_evaluate import run_evaluation
 

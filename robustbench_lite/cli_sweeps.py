@@ -42,7 +42,7 @@ def sweeps(
         InputError: nothing was asked for, something that is no shift of the family, no list of severities, or
             nothing that the scale has a severity for.
     """
-    levels = _levels(severities)
+    levels = levels_of(severities)
     found: list[Sweep] = []
     for family, wanted in asked.items():
         own = [name for name in registry.names("shift") if registry.family(name) == family]
@@ -121,7 +121,7 @@ def _sweep(text: str, levels: Sequence[float], scale: Scale | None, *, optional:
     return Sweep(text, specs, optional, [level for level, s in severities.items() if s is None])
 
 
-def _levels(text: str) -> list[float]:
+def levels_of(text: str) -> list[float]:
     """``1-5`` as 1, 2, 3, 4, 5; ``0.5,1,2`` as it is."""
     low, dash, high = text.partition("-")
     if dash and low.strip().isdecimal() and high.strip().isdecimal() and int(low) <= int(high):

@@ -22,7 +22,15 @@ from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.metrics import robustness_curve
 from robustbench_lite.probes import Prober
 from robustbench_lite.registry import spec
-from robustbench_lite.runs import COLUMNS, CheckRecord, ConditionRecord, CurvePoint, Example, ThreatModel
+from robustbench_lite.runs import (
+    COLUMNS,
+    BreakingPoint,
+    CheckRecord,
+    ConditionRecord,
+    CurvePoint,
+    Example,
+    ThreatModel,
+)
 from robustbench_lite.scoring import Hands, Tally, score, severity
 from robustbench_lite.specs import format_value
 from robustbench_lite.types import Attack, Condition, Shift, Traced
@@ -50,6 +58,7 @@ class Evaluation:
     seconds: float
     batch_size: int
     error: Exception | None = None
+    breaking_points: list[BreakingPoint] = field(default_factory=list)  # of ``breaking_points`` alone
 
 
 def evaluate(

@@ -88,6 +88,71 @@ def paired_interval(
     return Interval(max(-1.0, centre - half), min(1.0, centre + half))
 
 
+class Score(NamedTuple):
+    """A statistic, and the quantile beyond which it is significant; both 0 where one group says nothing."""
+
+    value: float
+    quantile: float
+
+    @property
+    def above(self) -> bool:
+        """Whether it is significantly above 0."""
+        return self.value > self.quantile
+
+    @property
+    def below(self) -> bool:
+        """Whether it is significantly below 0."""
+        return self.value < -self.quantile
+
+
+def retention_score(
+    before: npt.NDArray[Any],
+    after: npt.NDArray[Any],
+    share: float,
+    groups: Groups = None,
+    confidence: float = 0.95,
+) -> Score:
+    """Whether the accuracy afterwards is above (positive) or below a share of that before, on the same images.
+
+    The score statistic for a ratio of paired proportions (Nam and Blackwelder, Statistics in Medicine 2002), whose
+    variance holds where the ratio is exactly the share. It is Wilson's where all are right before, and does not
+    fail where hardly an image changes. With groups, for the effective number of images, as in
+    ``proportion_interval``.
+
+    Args:
+        before: (N,) of 0 and 1, N > 0.
+        after: (N,), of the same images.
+        share: between 0 and 1.
+        groups: (N,) group names, or None.
+        confidence: 1 minus the probability that a ratio of exactly the share is called different.
+    """
+    before, after = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
+    difference = after - share * before
+    units = _units(difference, groups, confidence)
+    if units is None:
+        return Score(0.0, 0.0)
+    both, lost, gained = (float(x.mean()) for x in (before * after, before * (1 - after), (1 - before) * after))
+    spread = _spread_at_ratio(both, lost, gained, share)
+    if spread <= 0:  # nothing was right, before or after
+        return Score(0.0, units.quantile)
+    return Score(float(difference.mean()) * math.sqrt(units.effective / spread), units.quantile)
+
+
+def _spread_at_ratio(both: float, lost: float, gained: float, share: float) -> float:
+    """Variance of after - share · before for the most likely table in which the share holds.
+
+    In that table the gained are the positive root u of a quadratic, the lost (1 - share) · s + share · u where s
+    is the share of images that are right at all, and the variance share · (gained + lost).
+    """
+    right = both + lost + gained
+    least = right * (1 - share)
+    a = share * (1 + share) * right
+    b = (1 + share) * least * both - share**2 * right * lost - gained * (share**2 * right - (1 + share) * least)
+    c = -gained * least * share * right
+    u = 0.0 if a == 0 else (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
+    return share * (u + least + share * u)
+
+
 def _units(values: npt.NDArray[np.float64], groups: Groups, confidence: float) -> Units | None:
     """What the sample is worth for a mean of these values; None for one group alone."""
     n = len(values)

@@ -81,5 +81,6 @@ def record(
             c.model_copy(update={"checks": with_commands(c.checks, prepared.inputs)}) for c in result.conditions
         ],
         checks=with_commands(result.checks, prepared.inputs),
+        breaking_points=result.breaking_points,
         examples=result.examples,
     )

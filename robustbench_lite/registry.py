@@ -23,7 +23,7 @@ from typing import Any
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.names import BUILTIN, FAMILIES, PACKAGE, PUBLISHED
 from robustbench_lite.references import is_reference, load_reference
-from robustbench_lite.specs import Call, format_call, format_value, parse
+from robustbench_lite.specs import Call, format_call, format_value, parse, without
 from robustbench_lite.types import Attack, Condition, Shift, is_shift
 
 _ALSO = {"attack": {"auto": "adaptive"}}
@@ -189,9 +189,7 @@ def spec(thing: Condition | Attack | Shift) -> str:
 
 def without_severity(condition: Condition) -> str:
     """The canonical spec, less the severities of its shifts: what one shift has in common at all of them."""
-    calls = [parse(spec(part))[0] for part in condition.parts]
-    given = [{k: v for k, v in call.arguments.items() if k != "severity"} for call in calls]
-    return " + ".join(format_call(Call(c.name, g, c.parts)) for c, g in zip(calls, given, strict=True)) or "clean"
+    return without(spec(condition), "severity")
 
 
 def _fields(part: Any) -> list[dataclasses.Field[Any]]:

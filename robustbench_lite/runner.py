@@ -9,6 +9,7 @@ from typing import Any
 
 from robustbench_lite import runs
 from robustbench_lite.applying import check_fits, needing_colour, plan
+from robustbench_lite.breaking import Until, breaking_points
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import load_classifier
 from robustbench_lite.data.dataset import Dataset
@@ -18,9 +19,10 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Progress, check_gradients, evaluate
 from robustbench_lite.inputs import DEMO_DATA, Inputs, normalisation, parse_size
 from robustbench_lite.recording import n_asked, record
-from robustbench_lite.registry import without_severity
+from robustbench_lite.registry import spec, without_severity
+from robustbench_lite.run_folder import RunFolder, new_id
 from robustbench_lite.saving import ImageWriter
-from robustbench_lite.types import Condition
+from robustbench_lite.types import Condition, Shift, is_shift
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def run(
     as_8bit: bool = False,
     probes: bool = True,
     save_images: bool = False,
+    until: Until | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> runs.Run:
     """Evaluate and write the run folder, whatever became of the evaluation.
@@ -164,6 +167,7 @@ def run(
         argv: the command line.
         as_8bit: adversarial images are rounded to 8 bits, within the budget, before they are scored.
         save_images: write every image of every condition into the folder.
+        until: seek the breaking points of the conditions, which are shifts, at whatever severities that takes.
         on_progress: as for ``evaluate``.
 
     Returns:
@@ -173,21 +177,28 @@ def run(
         InputError: the folder cannot be written (said before anything is computed).
         Exception: what broke the evaluation, after the finished part has been written.
     """
-    identity, inputs = runs.new_id(command), prepared.inputs
-    folder = runs.RunFolder(out or Path("runs") / identity)
+    identity, inputs = new_id(command), prepared.inputs
+    folder = RunFolder(out or Path("runs") / identity)
     writer = ImageWriter(folder.work)
+    options: dict[str, Any] = {
+        "seed": inputs.seed,
+        "batch_size": inputs.batch_size,
+        "on_progress": on_progress,
+        **({"on_images": writer.add} if save_images else {}),
+    }
     try:
-        result = evaluate(
-            prepared.classifier,
-            prepared.dataset,
-            prepared.conditions,
-            seed=inputs.seed,
-            batch_size=inputs.batch_size,
-            as_8bit=as_8bit,
-            probes=probes,
-            on_progress=on_progress,
-            **({"on_images": writer.add} if save_images else {}),
-        )
+        if until is None:
+            result = evaluate(
+                prepared.classifier,
+                prepared.dataset,
+                prepared.conditions,
+                as_8bit=as_8bit,
+                probes=probes,
+                **options,
+            )
+        else:
+            wanted = {**options, **until._asdict()}
+            result = breaking_points(prepared.classifier, prepared.dataset, _shifts(prepared.conditions), **wanted)
         saved = writer.finish(result.samples, prepared.dataset.class_names)
         result.conditions = [c.model_copy(update={"saved": saved.get(c.spec)}) for c in result.conditions]
         if result.status == "done" and len(result.skipped) > inputs.max_damaged * n_asked(prepared.dataset):
@@ -208,10 +219,19 @@ def run(
     return runs.read_run(path)
 
 
-def cost(prepared: Prepared) -> list[dict[str, Any]]:
-    """What every condition may cost at the most, per image, before it runs."""
-    from robustbench_lite.registry import spec
+def _shifts(conditions: Sequence[Condition]) -> list[Shift]:
+    """The shifts among the conditions; clean is left out."""
+    return [part for condition in conditions for part in condition.parts if is_shift(part)]
 
+
+def cost(prepared: Prepared, until: Until | None = None) -> list[dict[str, Any]]:
+    """What every condition, or search for a breaking point, may cost at the most, per image, before it runs."""
+    if until is not None:
+        named = [without_severity(condition) for condition in prepared.conditions if condition.parts]
+        # The clean images are classified again in every round.
+        clean = {"condition": "clean", "forwards_per_sample": until.rounds(), "gradients_per_sample": 0}
+        most = {"severities": until.most(), "forwards_per_sample": until.most(), "gradients_per_sample": 0}
+        return [clean, *({"condition": name, **most} for name in named)]
     rows = []
     for condition in prepared.conditions:
         costs = [attack.max_cost() for attack in condition.attacks]

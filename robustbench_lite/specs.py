@@ -44,6 +44,18 @@ def parse(spec: str) -> list[Call]:
     return [_parse_call(part, spec) for part in split_outside_brackets(spec, "+")]
 
 
+def without(spec: str, argument: str) -> str:
+    """The spec without an argument of its parts.
+
+    Raises:
+        InputError: the text is not a spec.
+    """
+    calls = parse(spec)
+    return " + ".join(
+        format_call(Call(c.name, {k: v for k, v in c.arguments.items() if k != argument}, c.parts)) for c in calls
+    )
+
+
 def _parse_call(text: str, spec: str) -> Call:
     match = re.fullmatch(r"\s*([^()\s][^()]*?)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
     if not match:

@@ -10,7 +10,7 @@ import pandas as pd
 from robustbench_lite.errors import InputError
 from robustbench_lite.intervals import proportion_interval
 from robustbench_lite.runs import ConditionRecord, Run
-from robustbench_lite.specs import Call, format_call, parse
+from robustbench_lite.specs import without
 
 
 class Level(NamedTuple):
@@ -43,20 +43,29 @@ class Sweep(NamedTuple):
     area_high: float
 
 
-def sweeps(run: Run) -> list[Sweep]:
-    """Every shift of the run that has rows at a severity above 0, in the order of the run."""
+def sweeps(run: Run, *, fine: bool = False) -> list[Sweep]:
+    """Every shift of the run that has rows at a severity above 0, in the order of the run.
+
+    Severities that only the search for a breaking point came to are left out, unless ``fine``, and from the area.
+    """
     clean = next((c for c in run.record.conditions if c.kind == "clean"), None)
-    by_shift: dict[str, dict[float, ConditionRecord]] = {}
+    rows = {str(spec): part.set_index("index") for spec, part in run.samples.groupby("condition", sort=False)}
+    usual = {c.spec for c in coarse(run).record.conditions}
+    by_shift: dict[str, dict[float, str]] = {}
     for condition in run.record.conditions:
         name = without_severity(condition)
-        if name is not None and condition.severity is not None:
-            by_shift.setdefault(name, {} if clean is None else {0.0: clean})[condition.severity] = condition
-    rows = {str(spec): part.set_index("index") for spec, part in run.samples.groupby("condition", sort=False)}
-    found = []
-    for name, conditions in by_shift.items():
-        levels = {s: c.spec for s, c in sorted(conditions.items()) if c.spec in rows}
-        if max(levels, default=0) > 0:
-            found.append(_sweep(name, levels, rows, grouped=run.record.data.n_groups is not None))
+        if name is not None and condition.severity is not None and condition.spec in rows:
+            levels = by_shift.setdefault(
+                name, {0.0: clean.spec} if clean is not None and clean.spec in rows else {}
+            )
+            levels[condition.severity] = condition.spec
+    grouped, found = run.record.data.n_groups is not None, []
+    for name, levels in by_shift.items():
+        ascending = dict(sorted(levels.items()))
+        some = {severity: spec for severity, spec in ascending.items() if spec in usual}
+        if max(some, default=0) > 0:
+            shown = _levels(ascending if fine else some, rows, grouped=grouped)
+            found.append(Sweep(name, shown, *_area(some, rows, grouped=grouped)))
     return found
 
 
@@ -65,15 +74,24 @@ def without_severity(condition: ConditionRecord) -> str | None:
     if condition.kind != "shift" or condition.severity is None:
         return None
     try:
-        calls = parse(condition.spec)
+        return without(condition.spec, "severity")
     except InputError:
         return None
-    return " + ".join(
-        format_call(Call(c.name, {k: v for k, v in c.arguments.items() if k != "severity"})) for c in calls
-    )
 
 
-def _sweep(name: str, levels: dict[float, str], rows: dict[str, pd.DataFrame], *, grouped: bool) -> Sweep:
+def coarse(run: Run) -> Run:
+    """The run without the severities that only the search for a breaking point came to."""
+    scans = {point.shift: point.scan for point in run.record.breaking_points}
+    kept = [
+        c
+        for c in run.record.conditions
+        if (name := without_severity(c)) not in scans or c.severity in scans[str(name)]
+    ]
+    rows = run.samples[run.samples["condition"].isin({c.spec for c in kept})]
+    return run._replace(record=run.record.model_copy(update={"conditions": kept}), samples=rows)
+
+
+def _levels(levels: dict[float, str], rows: dict[str, pd.DataFrame], *, grouped: bool) -> list[Level]:
     found: list[Level] = []
     before: pd.DataFrame | None = None
     for severity, spec in levels.items():
@@ -83,7 +101,7 @@ def _sweep(name: str, levels: dict[float, str], rows: dict[str, pd.DataFrame], *
         flips = None if before is None else _flips(before, here)
         found.append(Level(severity, spec, float(here["correct"].mean()), low, high, flips))
         before = here
-    return Sweep(name, found, *_area(levels, rows, grouped=grouped))
+    return found
 
 
 def _flips(before: pd.DataFrame, here: pd.DataFrame) -> float | None:

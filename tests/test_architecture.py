@@ -36,6 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "intervals": set(),
     "metrics": {"intervals", "runs"},
     "sweeps": {"intervals", "runs"},
+    "bisection": {"intervals", "runs"},
+    "run_folder": {"runs"},
     "corruption_error": {"names", "runs", "shifts"},
     "reports": {"registry", "descriptions", "runs", "metrics", "sweeps", "corruption_error"},
     "examples": {"runs"},
@@ -62,13 +64,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "probes",
     },
     "inputs": {"classifiers"},
+    "breaking": {"registry", "classifiers", "data", "runs", "bisection", "evaluation"},
     "recording": {"data", "runs", "evaluation", "followup", "provenance"},
     "sheets": set(),
     "severities": {"registry", "data", "applying", "shifts"},
     "previews": {"registry", "data", "applying", "shifts", "sheets"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),
-        "inputs",
+        *("inputs", "breaking", "run_folder"),
     },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
@@ -82,10 +85,12 @@ WITHOUT_TORCH = (
     "registry",
     "descriptions",
     "runs",
+    "run_folder",
     "intervals",
     "metrics",
     "sweeps",
     "corruption_error",
+    "bisection",
     "reports",
 )
 

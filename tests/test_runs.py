@@ -6,7 +6,8 @@ import pytest
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.provenance import git_state
-from robustbench_lite.runs import COLUMNS, SCHEMA_VERSION, RunFolder, RunRecord, new_id, read_run
+from robustbench_lite.run_folder import RunFolder, new_id
+from robustbench_lite.runs import COLUMNS, SCHEMA_VERSION, RunRecord, read_run
 
 RECORD = {
     "id": "20260101T000000Z-attack-01234567",

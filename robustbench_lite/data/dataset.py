@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -107,6 +108,19 @@ class Dataset:
             groups=self.groups and tuple(self.groups[i] for i in chosen),
             read=lambda i: read(chosen[i]),
         )
+
+    def remembered(self, most: int) -> Dataset:
+        """The same images, decoded when they are first read and then kept, if all take at most so many bytes."""
+        read, kept = self.read, dict[int, Pixels]()
+
+        def once(i: int) -> Pixels:
+            if i not in kept:
+                kept[i] = read(i)
+            return kept[i]
+
+        remembering = replace(self, read=once)
+        fits = len(self) * 4 * math.prod(remembering.image_shape) <= most  # float32
+        return remembering if fits else self
 
     def batches(self, batch_size: int, workers: int = 2) -> Iterator[Batch]:
         """All images in order, decoded in threads one batch ahead; damaged ones are left out and named."""

@@ -26,6 +26,7 @@ def document(run: Run, baseline: Run | None = None) -> dict[str, Any]:
         "results": summarise(run),
         "sweeps": [{**s._asdict(), "levels": [level._asdict() for level in s.levels]} for s in sweeps(run)],
         "suites": [_suite(found) for found in suite_errors(run, baseline)],
+        "breaking_points": [point.model_dump() for point in run.record.breaking_points],
     }
 
 

@@ -17,11 +17,11 @@ from markupsafe import Markup
 from robustbench_lite.corruption_error import suite_errors
 from robustbench_lite.errors import InputError
 from robustbench_lite.metrics import summarise
-from robustbench_lite.reports import budgets, classes, severity, suites, trust, words
+from robustbench_lite.reports import breaking, budgets, classes, severity, suites, trust, words
 from robustbench_lite.reports.pictures import gallery
 from robustbench_lite.runs import ConditionRecord, Run, RunRecord
 from robustbench_lite.specs import format_value
-from robustbench_lite.sweeps import sweeps
+from robustbench_lite.sweeps import coarse, sweeps
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SKIPPED_SHOWN = 20
@@ -39,8 +39,8 @@ def html_report(run: Run, baseline: Run | None = None) -> str:
     """
     record = run.record
     conditions = {c.spec: c for c in record.conditions}
-    results = [{**r, **_threat(conditions[r["condition"]])} for r in summarise(run)]
-    found = sweeps(run)
+    results = [{**r, **_threat(conditions[r["condition"]])} for r in summarise(coarse(run))]
+    points = record.breaking_points
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     page = (
         _environment()
@@ -50,16 +50,17 @@ def html_report(run: Run, baseline: Run | None = None) -> str:
             results=results,
             sizes=_SIZES,
             shows={column: any(r[column] for r in results) for column in _OPTIONAL},
-            verdict=words.verdict(run, results),
+            verdict=[*words.verdict(run, results), *map(breaking.sentence, points)],
+            left_out=len(record.conditions) - len(coarse(run).record.conditions),
             alarms=words.alarms(run),
             warnings=words.warnings(run),
             untested=words.untested(run),
             attacked=any(c.threat_model for c in record.conditions),
             checked=trust.sections(run),
             checks_summary=trust.summary(run),
-            curves={"severity": severity.curves(found), "eps": budgets.curves(results)},
+            curves={"severity": severity.curves(sweeps(run, fine=True), points), "eps": budgets.curves(results)},
             drawing=severity,
-            flips=classes.flips(found),
+            flips=classes.flips(sweeps(run)),
             by_class=classes.by_class(results),
             suites=[(found, suites.means(found)) for found in suite_errors(run, baseline)],
             suites_note=suites.NOTE,

@@ -55,11 +55,15 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
 
     table = Table(title=f"{plan['model']} on {plan['data']}, {plan['n']} images", title_justify="left")
     table.add_column("condition", overflow="fold")
+    searched = any("severities" in row for row in plan["conditions"])
+    if searched:
+        table.add_column("severities at most", justify="right")
     table.add_column("forwards at most", justify="right")
     table.add_column("gradients at most", justify="right")
     for row in plan["conditions"]:
         table.add_row(
             Text(row["condition"]),
+            *([str(row.get("severities", ""))] if searched else []),
             str(row["forwards_per_sample"] * plan["n"]),
             str(row["gradients_per_sample"] * plan["n"]),
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from robustbench_lite.reports import breaking
 from robustbench_lite.reports.words import number, percent
+from robustbench_lite.runs import BreakingPoint
 from robustbench_lite.sweeps import Level, Sweep
 
 WIDTH, HEIGHT = 300, 190
@@ -21,6 +24,15 @@ class Point(NamedTuple):
     words: str
 
 
+class Mark(NamedTuple):
+    """A breaking point in the drawing: the height that is sought, the interval, and the place if there is one."""
+
+    y: float
+    low: float
+    high: float
+    x: float | None
+
+
 class Curve(NamedTuple):
     """One condition over its severities or budgets, 0 being the clean images."""
 
@@ -30,6 +42,7 @@ class Curve(NamedTuple):
     summary: str
     axis: str = "severity"
     note: str = ""  # a line below the drawing
+    mark: Mark | None = None
 
     @property
     def line(self) -> str:
@@ -44,12 +57,17 @@ class Curve(NamedTuple):
         return " ".join([*upper, *lower])
 
 
-def curves(found: list[Sweep]) -> list[Curve]:
-    """A curve for every shift of which at least two severities above 0 were evaluated."""
-    return [_curve(sweep) for sweep in found if sum(level.severity > 0 for level in sweep.levels) >= 2]
+def curves(found: list[Sweep], points: Sequence[BreakingPoint] = ()) -> list[Curve]:
+    """A curve for every shift of which at least two severities above 0 were evaluated, with its breaking point."""
+    breaks = {point.shift: point for point in points}
+    return [
+        _curve(sweep, breaks.get(sweep.shift))
+        for sweep in found
+        if sum(level.severity > 0 for level in sweep.levels) >= 2
+    ]
 
 
-def _curve(sweep: Sweep) -> Curve:
+def _curve(sweep: Sweep, point: BreakingPoint | None) -> Curve:
     end = max(5.0, sweep.levels[-1].severity)
 
     def x(severity: float) -> float:
@@ -63,7 +81,13 @@ def _curve(sweep: Sweep) -> Curve:
     ends = f"{percent(sweep.area_low)} to {percent(sweep.area_high)}"
     area = f"Mean accuracy over the range {percent(sweep.area)} ({ends})."
     words = "Accuracy: " + "; ".join(p.words for p in points) + ". " + area
-    return Curve(sweep.shift, points, ticks, words, note=area)
+    if point is None:
+        return Curve(sweep.shift, points, ticks, words, note=area)
+    high = end if point.high is None else point.high
+    at = None if point.severity is None else x(point.severity)
+    mark = Mark(y(point.share * sweep.levels[0].accuracy), x(point.low), x(high), at)
+    told = breaking.sentence(point)
+    return Curve(sweep.shift, points, ticks, f"{words} {told}", note=f"{told} {area}", mark=mark)
 
 
 def y(share: float) -> float:

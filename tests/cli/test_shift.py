@@ -199,3 +199,46 @@ def test_a_level_that_is_not_there_or_not_reached(rb, refused):
     assert "level 3 is out of range: the scale has 2" in refused(*words, "contrast", "--severity", 3)
     assert "no severity for level 2 of contrast" in refused(*words, "contrast", "--severity", 2)
     assert "jpeg was not calibrated" in refused(*words, "jpeg")
+
+
+def test_until_finds_the_breaking_point_and_shows_it(rb):
+    done = rb("shift", "--digital", "contrast", "--until", 0.9, "--tolerance", 0.5, "--limit", 60)
+    assert done.code == 0, done.err
+    words = " ".join(done.out.split())
+    assert "Severity at which the accuracy falls below 90 % of the clean one" in words
+    assert "contrast(severity=5)" in words
+    assert "contrast(severity=2.5)" not in words  # only the scan is shown
+    assert max(map(len, done.out.splitlines())) <= 140
+
+
+def test_until_has_every_severity_in_the_document(rb):
+    done = rb("shift", "--digital", "jpeg", "--until", 0.5, "-s", "2,4", "--limit", 20, "--json")
+    assert done.code == 0, done.err
+    (point,) = done.document["breaking_points"]
+    assert point["scan"] == [2, 4]
+    assert conditions(done) == ["clean", *(f"jpeg(severity={s:g})" for s in point["severities"])]
+    assert [level["severity"] for level in done.document["sweeps"][0]["levels"]] == [0, 2, 4]
+
+
+def test_until_says_what_it_may_cost(rb):
+    done = rb("shift", "--digital", "jpeg", "--until", 0.9, "--limit", 20, "--dry-run", "--json")
+    clean, jpeg = done.document["conditions"]
+    assert (jpeg["condition"], jpeg["severities"], jpeg["forwards_per_sample"]) == ("jpeg", 20, 20)
+    assert clean["forwards_per_sample"] == 6
+    assert "severities at most" in rb("shift", "--digital", "jpeg", "--until", 0.9, "--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--digital", "contrast", "--until", "1.5"), "until=1.5 is no share of the clean accuracy"),
+        (("--digital", "contrast(severity=2)", "--until", "0.9"), "says its severity"),
+        (("--digital", "contrast(factor=0.5)", "--until", "0.9"), "has no severity"),
+        (("--digital", "contrast", "--until", "0.9", "--tolerance", "0"), "tolerance=0 is out of range"),
+        (("--digital", "contrast", "--until", "0.9", "--preview"), "--preview means nothing to --until"),
+        (("--digital", "contrast", "--tolerance", "0.1"), "Give --until"),
+        (("--suite", "cifar10-c", "--until", "0.9"), "a published set has five severities"),
+    ],
+)
+def test_what_until_cannot_mean_is_refused(refused, words, told):
+    assert told in refused("shift", *words)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from robustbench_lite.runs import COLUMNS, Run, RunFolder, RunRecord, read_run
+from robustbench_lite.run_folder import RunFolder
+from robustbench_lite.runs import COLUMNS, Run, RunRecord, read_run
 
 # spec, kind, severity, threat models, accuracy, gradients per image
 CONDITIONS = [

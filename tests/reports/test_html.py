@@ -8,7 +8,7 @@ from PIL import Image
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.reports.html import html_report, write_report
-from robustbench_lite.runs import CheckRecord
+from robustbench_lite.runs import BreakingPoint, CheckRecord
 
 
 def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
@@ -265,3 +265,36 @@ def test_of_many_classes_the_weakest_are_shown(make_run):
     shown = words.partition("Accuracy by class")[2]
     assert all(f"kind {i} " in shown for i in range(5))
     assert "28 more classes" in shown
+
+
+def test_a_breaking_point_is_told_first_and_marked_in_the_drawing(make_run):
+    run = make_run()
+    point = BreakingPoint(
+        shift="night",
+        share=0.9,
+        tolerance=0.05,
+        severity=3,
+        low=1,
+        high=None,
+        scan=[1, 5],
+        severities=[1, 3, 5],
+        notes=[],
+    )
+    run.record.breaking_points.append(point)
+    source = html_report(run)
+    page = Page(source)
+    words = page.words.replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "night: the accuracy falls below 90 % of the clean one at severity 3.00, 95 % interval 1.00 – above 5."
+        in words
+    )
+    assert "1 severity that only the search" in words
+    curve = drawings(source)[0]
+    (span,) = [e for e in curve.iter("rect") if e.get("class") == "span"]
+    (fall,) = [e for e in curve.iter("line") if e.get("class") == "fall"]
+    (line,) = [e for e in curve.iter("line") if e.get("class") == "sought"]
+    assert float(span.get("x")) == pytest.approx(44 + 244 / 5, abs=0.1)
+    assert float(span.get("width")) == pytest.approx(244 * 4 / 5, abs=0.1)
+    assert float(fall.get("x1")) == pytest.approx(44 + 244 * 3 / 5, abs=0.1)
+    assert float(line.get("y1")) == pytest.approx(150 - 136 * 0.9 * 0.97, abs=0.1)
+    assert len(curve.findall("circle")) == 4

@@ -8,11 +8,12 @@ from made_runs import CONDITIONS
 from rich.console import Console
 
 from robustbench_lite.metrics import summarise
+from robustbench_lite.reports.breaking import breaking_tables
 from robustbench_lite.reports.budgets import detail_tables
 from robustbench_lite.reports.sweep_table import sweep_tables
 from robustbench_lite.reports.table import comparison_table
 from robustbench_lite.reports.words import untested
-from robustbench_lite.runs import CheckRecord
+from robustbench_lite.runs import BreakingPoint, CheckRecord
 
 CHAINS = [
     ("clean", "clean", None, [], 0.9, 0),
@@ -142,3 +143,28 @@ def test_filled_pixels_are_shown_where_a_shift_has_some(make_run):
 def test_no_minus_before_zero(make_run):
     conditions = [("clean", "clean", None, [], 1.0, 0), ("night(severity=1)", "shift", 1.0, [], 1.0, 0)]
     assert "−0.0" not in sweep_text(make_run(conditions=conditions))
+
+
+def test_breaking_points_have_a_table_that_fits_80_columns(make_run):
+    run = make_run()
+    assert breaking_tables(run) == []
+    point = {
+        "shift": "night",
+        "share": 0.9,
+        "tolerance": 0.05,
+        "scan": [1.0, 3.0, 5.0],
+        "severities": [1.0, 2.5, 3.0, 5.0],
+    }
+    never = BreakingPoint(
+        **point | {"shift": "jpeg(quality=3)"}, severity=None, low=1, high=None, notes=["does not fall below"]
+    )
+    run.record.breaking_points += [
+        BreakingPoint(**point, severity=2.5, low=1, high=3, notes=["not monotone"]),
+        never,
+    ]
+    console = Console(width=80, file=io.StringIO())
+    console.print(breaking_tables(run)[0])
+    shown = console.file.getvalue()
+    assert max(map(len, shown.splitlines())) <= 80
+    for expected in ("2.50", "1.00 – 3.00", "above 5", "1.00 – above 5", "below 90 % of the clean one"):
+        assert expected in " ".join(shown.split())
