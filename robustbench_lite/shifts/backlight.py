@@ -44,15 +44,15 @@ class Backlight(ScaledShift):
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         down, across = places(like)
+        bottom, right = down[-1].item(), across[-1].item()
 
         def shine(image: Tensor, stream: Streams) -> Tensor:
-            angle = 2 * math.pi * stream.uniform((), "side", like=image)[0]
+            angle = 2 * math.pi * stream.uniform((), "side", like=image).item()
             # From the middle to the edge of the image in that direction.
-            y, x = angle.sin(), angle.cos()
-            reach = 1 / (y.abs() / -down[0, 0]).maximum(x.abs() / -across[0])
-            squared = (down - y * reach) ** 2 + (across - x * reach) ** 2
-            spread = 1 / (squared + _SOURCE**2)
-            light = to_linear(image) * 2.0**at.exposure_ev + spread * (at.veil / spread.mean())
-            return to_srgb(light)
+            y, x = math.sin(angle), math.cos(angle)
+            reach = 1 / max(abs(y) / bottom, abs(x) / right)
+            spread = 1 / ((down - y * reach).square() + ((across - x * reach).square() + _SOURCE**2))
+            veil = spread * (at.veil / spread.mean())
+            return to_srgb(to_linear(image) * 2.0**at.exposure_ev + veil)
 
         return shine

@@ -59,10 +59,9 @@ class Dusk(ScaledShift):
         )
 
         def light_up(image: Tensor, stream: Streams) -> Tensor:
-            drawn = stream.uniform((2,), "sun", like=image)[0]
-            share = _LATEST + (_EARLIEST - _LATEST) * drawn[0]
-            y, x = (2 * math.pi * drawn[1]).sin(), (2 * math.pi * drawn[1]).cos()
-            along = down * y + across * x  # towards the sun
+            early, turn = stream.uniform((2,), "sun", like=image)[0].tolist()
+            share = _LATEST + (_EARLIEST - _LATEST) * early
+            along = down * math.sin(2 * math.pi * turn) + across * math.cos(2 * math.pi * turn)  # towards the sun
             nearness = 0.5 + 0.5 * along / along.amax()
             sunlight = 1 - at.gradient * (1 - nearness)
             light = (1 - share) * sky + share * sun * sunlight

@@ -55,13 +55,11 @@ class Glare(ScaledShift):
         mirror, relief, brush = _Mirror(down, across), _Relief(down, across), _Brush(down, across)
 
         def shine(image: Tensor, stream: Streams) -> Tensor:
-            *highlight, angle = stream.uniform((3,), "lamp and brushing", like=image)[0]
+            y, x, angle = stream.uniform((3,), "lamp and brushing", like=image)[0].tolist()
             slopes = at.slope * relief(stream) if at.slope else down.new_zeros(2, 1, 1)
             if at.grain:
                 slopes = slopes + at.grain * brush(stream, angle)
-            lobe = (
-                mirror(slopes, *((part - 0.5) * _MIDDLE for part in highlight)).clamp_min(1e-6).log() * at.exponent
-            )
+            lobe = mirror(slopes, (y - 0.5) * _MIDDLE, (x - 0.5) * _MIDDLE).clamp_min(1e-6).log() * at.exponent
             return to_srgb(to_linear(image) + at.specular * lobe.exp())
 
         return shine
@@ -71,27 +69,29 @@ class _Mirror:
     """The geometry of camera, lamp and surface. Places as from ``places``."""
 
     def __init__(self, down: Tensor, across: Tensor) -> None:
-        self._down, self._across = down, across
-        self._to_camera = (down * down + across * across + _CAMERA**2).rsqrt()
+        height, width = len(down), len(across)
+        flat = down.new_zeros(height, width)
+        self._surface = torch.stack((flat + down, flat + across, flat))
+        self._extent = height / (height * width) ** 0.5, width / (height * width) ** 0.5
+        to_camera = down.new_tensor((0, 0, _CAMERA)).view(3, 1, 1) - self._surface
+        self._to_camera = to_camera * to_camera.square().sum(0).rsqrt()
 
-    def __call__(self, slopes: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    def __call__(self, slopes: Tensor, y: float, x: float) -> Tensor:
         """n · h, (H, W).
 
         Args:
             slopes: (2, H, W), down and across.
-            y, x: where a flat surface has its highlight, in shares of the image's height and width.
+            y: where a flat surface has its highlight, in shares of the image's height from its middle.
+            x: the same, of its width.
         """
         # Equal angles on both sides of the normal: seen from above, the lamp is beyond the highlight.
         beyond = 1 + _LAMP / _CAMERA
-        down = y * (self._down[-1, 0] - self._down[0, 0]) * beyond - self._down
-        across = x * (self._across[-1] - self._across[0]) * beyond - self._across
-        to_lamp = (down * down + across * across + _LAMP**2).rsqrt()
-        h_down = down * to_lamp - self._down * self._to_camera
-        h_across = across * to_lamp - self._across * self._to_camera
-        h_up = _LAMP * to_lamp + _CAMERA * self._to_camera
+        lamp = slopes.new_tensor((y * self._extent[0] * beyond, x * self._extent[1] * beyond, _LAMP))
+        to_lamp = lamp.view(3, 1, 1) - self._surface
+        half = torch.addcmul(self._to_camera, to_lamp, to_lamp.square().sum(0).rsqrt())
         # The normal is (-slope down, -slope across, 1).
-        product = h_up - slopes[0] * h_down - slopes[1] * h_across
-        lengths = (h_down * h_down + h_across * h_across + h_up * h_up) * (1 + (slopes * slopes).sum(0))
+        product = half[2] - (slopes * half[:2]).sum(0)
+        lengths = half.square().sum(0) * (1 + slopes.square().sum(0))
         return product * lengths.rsqrt()
 
 
@@ -128,9 +128,9 @@ class _Brush:
         self._side = (len(down) * len(across)) ** 0.5
         self._middle = len(down) + len(across)  # more lines than the diagonal has pixels
 
-    def __call__(self, stream: Streams, angle: Tensor) -> Tensor:
+    def __call__(self, stream: Streams, angle: float) -> Tensor:
         """(2, H, W) with one value of variance 1 per line of pixels, for an angle of 0 to 1 turns."""
-        direction = torch.stack(((2 * math.pi * angle).sin(), (2 * math.pi * angle).cos())).view(2, 1, 1)
-        line = (self._down * direction[0] + self._across * direction[1]) * self._side + self._middle
+        y, x = math.sin(2 * math.pi * angle), math.cos(2 * math.pi * angle)
+        line = self._down * (y * self._side) + (self._across * (x * self._side) + self._middle)
         lines = stream.normal((2 * self._middle,), "lines", like=line)[0]
-        return lines[line.long()] * direction
+        return lines[line.long()] * lines.new_tensor((y, x)).view(2, 1, 1)

@@ -91,23 +91,23 @@ def places(like: Tensor) -> tuple[Tensor, Tensor]:
     return down[:, None] / side, across / side
 
 
-def falloff(centre: Tensor, loss: float, like: Tensor) -> Tensor:
-    """Light of one lamp over the image: 1 under the lamp, less elsewhere, (1, 1, H, W).
+def falloff(down: Tensor, across: Tensor, lamp: Sequence[float], loss: float | Tensor) -> Tensor:
+    """Light of one lamp over the image: 1 under the lamp, less elsewhere, (H, W).
 
     A flat lamp that hangs over a flat scene: the cosine-fourth law. Its height follows from the loss.
 
     Args:
-        centre: (2,) place of the lamp, down and across, in shares of the image's height and width.
+        down: places of the pixels, as from ``places``.
+        across: the same.
+        lamp: place of the lamp, down and across, in shares of the image's height and width.
         loss: share of the light that is missing in the pixel farthest from the lamp, below 1.
-        like: images (1, C, H, W).
     """
-    height, width = like.shape[-2:]
-    down, across = places(like)
+    height, width = len(down), len(across)
     side = (height * width) ** 0.5
-    y, x = down - (centre[0] - 0.5) * (height / side), across - (centre[1] - 0.5) * (width / side)
+    y, x = down - (lamp[0] - 0.5) * height / side, across - (lamp[1] - 0.5) * width / side
     squared = y * y + x * x
-    tangent = squared * (((1 - loss) ** -0.5 - 1) / squared.amax())  # squared, of the angle under the lamp
-    return torch.reciprocal((1 + tangent).square())[None, None]
+    tangent: Tensor = squared * (((1 - loss) ** -0.5 - 1) / squared.amax())  # squared, of the angle under the lamp
+    return (1 + tangent).square().reciprocal()
 
 
 class Bloom:

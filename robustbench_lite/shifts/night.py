@@ -16,6 +16,7 @@ from robustbench_lite.shifts.light import (
     expose_sensor,
     falloff,
     lamp_gains,
+    places,
     quantise,
     smear,
     smooth_out,
@@ -125,7 +126,7 @@ def _photograph(
     light = to_linear(image) * (exposure * colour)
     if at.corner_loss:
         lamp = 0.25 + 0.5 * stream.uniform((2,), "lamp", like=image)[0]
-        light = light * falloff(lamp, at.corner_loss, image)
+        light = light * falloff(*places(image), lamp.tolist(), at.corner_loss)
     if bloom:
         light = bloom(light, white=exposure)
     path_px = at.motion * (shutter - 1) * image.shape[-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -47,20 +49,23 @@ class Shadow(ScaledShift):
         down, across = places(like)
 
         def cast(image: Tensor, stream: Streams) -> Tensor:
-            outside = _outside(down, across, stream.uniform((11,), "occluder", like=image)[0])
+            outside = _outside(down, across, stream.uniform((11,), "occluder", like=image)[0].tolist())
             seen = _seen(outside * (2 / at.penumbra))
             return to_srgb(to_linear(image) * (at.ambient + (1 - at.ambient) * seen))
 
         return cast
 
 
-def _outside(down: Tensor, across: Tensor, drawn: Tensor) -> Tensor:
+def _outside(down: Tensor, across: Tensor, drawn: Sequence[float]) -> Tensor:
     """Distance from the shadow's edge in sides of the image, positive outside, (H, W), for 11 random numbers."""
-    y, x = drawn[0] / 2 - 0.25, drawn[1] / 2 - 0.25
-    normals = math.pi / 2 * (torch.arange(4).to(drawn) + drawn[2]) + _TURN * (2 * drawn[3:7] - 1)
-    distances = _NEAREST + (_FARTHEST - _NEAREST) * drawn[7:11]
-    sin, cos = normals.sin().view(4, 1, 1), normals.cos().view(4, 1, 1)
-    return ((down - y) * sin + ((across - x) * cos - distances.view(4, 1, 1))).amax(0)
+    y, x, turn = drawn[0] / 2 - 0.25, drawn[1] / 2 - 0.25, drawn[2]
+    sides = []
+    for quarter, (tilt, far) in enumerate(zip(drawn[3:7], drawn[7:11], strict=True)):
+        normal = math.pi / 2 * (quarter + turn) + _TURN * (2 * tilt - 1)
+        sin, cos = math.sin(normal), math.cos(normal)
+        distance = _NEAREST + (_FARTHEST - _NEAREST) * far + y * sin + x * cos
+        sides.append(down * sin + (across * cos - distance))
+    return functools.reduce(torch.maximum, sides)
 
 
 def _seen(height: Tensor) -> Tensor:

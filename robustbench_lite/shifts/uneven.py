@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from torch import Tensor
 
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.light import falloff, to_linear, to_srgb
+from robustbench_lite.shifts.light import falloff, places, to_linear, to_srgb
 from robustbench_lite.shifts.scale import Change, ScaledShift, scaled
 
 _CORNER_LOSS = (0, 0.2, 0.4, 0.6, 0.8, 0.93)
@@ -38,8 +38,10 @@ class Uneven(ScaledShift):
     corner_loss: float | None = scaled(_CORNER_LOSS, 0, 0.99, "share of the light that is missing")
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
+        down, across = places(like)
+
         def light_up(image: Tensor, stream: Streams) -> Tensor:
-            lamp = stream.uniform((2,), "lamp", like=image)[0]
-            return to_srgb(to_linear(image) * falloff(lamp, at.corner_loss, image))
+            lamp = stream.uniform((2,), "lamp", like=image)[0].tolist()
+            return to_srgb(to_linear(image) * falloff(down, across, lamp, at.corner_loss))
 
         return light_up

@@ -35,7 +35,7 @@ def test_a_flat_surface_mirrors_the_lamp_where_the_angles_are_equal():
     """The ray from the camera to the brightest place, mirrored there, hits the lamp."""
     like = torch.zeros(1, 1, 101, 101)
     down, across = places(like)
-    lobe = _Mirror(down, across)(torch.zeros(2, 1, 1), torch.tensor(0.2), torch.tensor(-0.3))
+    lobe = _Mirror(down, across)(torch.zeros(2, 1, 1), 0.2 * 100 / 101, -0.3 * 100 / 101)
     y, x = divmod(lobe.argmax().item(), 101)
     assert (y, x) == (70, 20)
     assert lobe.max().item() == pytest.approx(1, abs=1e-6)
@@ -49,8 +49,8 @@ def test_a_flat_surface_mirrors_the_lamp_where_the_angles_are_equal():
 def test_the_lobe_follows_the_angle_between_normal_and_half_vector():
     down, across = (part.double() for part in places(torch.zeros(1, 1, 30, 50)))
     slopes = 0.3 * torch.randn(2, 30, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = _Mirror(down, across)(slopes, torch.tensor(0.1), torch.tensor(0.25))
-    extent = np.array([(down[-1] - down[0]).item(), (across[-1] - across[0]).item()])
+    found = _Mirror(down, across)(slopes, 0.1, 0.25)
+    extent = np.array([30, 50]) / math.sqrt(30 * 50)
     lamp = np.array([*(2 * np.array([0.1, 0.25]) * extent), 2.0])
     for y, x in ((0, 0), (7, 33), (29, 49), (15, 2)):
         point = np.array([down[y, 0].item(), across[x].item(), 0])
@@ -85,11 +85,11 @@ def test_the_relief_is_the_slope_of_one_height_field():
 
 def test_brushing_leaves_lines_in_one_direction():
     down, across = places(torch.zeros(1, 1, 90, 90))
-    along_x = _Brush(down, across)(streams(), torch.tensor(0.25))  # slopes point down, lines run across
+    along_x = _Brush(down, across)(streams(), 0.25)  # slopes point down, lines run across
     assert along_x[1].abs().max() < 1e-4
     assert (along_x[0] == along_x[0][:, :1]).float().mean() > 0.98  # but where a line is rounded to its neighbour
     assert along_x[0][:, 0].std().item() == pytest.approx(1, rel=0.25)
-    slanted = _Brush(down, across)(streams(), torch.tensor(0.1))
+    slanted = _Brush(down, across)(streams(), 0.1)
     assert torch.allclose(slanted[0] / slanted[1], torch.tensor(math.tan(0.2 * math.pi)), rtol=1e-3)
 
 

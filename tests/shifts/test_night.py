@@ -14,6 +14,7 @@ from robustbench_lite.shifts.light import (
     expose_sensor,
     falloff,
     lamp_gains,
+    places,
     planckian_rgb,
     planckian_xy,
     quantise,
@@ -135,7 +136,7 @@ def test_automatic_exposure_puts_back_its_share_of_the_stops(auto_exposure, left
 
 
 def test_the_farthest_corner_loses_its_share_and_the_lamp_nothing():
-    light = falloff(torch.tensor([0.25, 0.75]), 0.6, torch.zeros(1, 3, 40, 60))[0, 0]
+    light = falloff(*places(torch.zeros(1, 3, 40, 60)), (0.25, 0.75), 0.6)
     assert light.min().item() == pytest.approx(0.4, abs=1e-6)
     assert light[-1, 0] == light.min()
     assert light[10, 45].item() == pytest.approx(1, abs=1e-3)
