@@ -42,12 +42,12 @@ _WELL, _READ, _CONVERTER = (_FULL_WELL_E,) * 6, (0, *(_READ_NOISE_E,) * 5), (_BI
 class Night(ScaledShift):
     """Less light, from warm lamps: darker, uneven, glaring, and noisier where the camera turns up its gain.
 
-    A chain in linear light, in this order: sRGB is linearised; the lamp's colour, less what automatic
-    white balance takes out; uneven light from one lamp that stands somewhere in the middle half of the
-    image; less light, gathered by a longer shutter; glare; the smear of that shutter, along a path of its own
-    for each sample; photon, read and row noise in electrons, cut off at the full well; the gain of automatic
-    exposure; rounding by the converter; noise reduction; back to sRGB. The same image in less light has fewer
-    electrons, so noise comes from the physics and is no setting of its own: ``auto_exposure=0`` is dark,
+    A chain in linear light, in this order: sRGB is linearised; the lamp's colour; uneven light from one lamp
+    that stands somewhere in the middle half of the image; less light, gathered by a longer shutter; glare; the
+    smear of that shutter, along a path of its own for each sample; photon, read and row noise in electrons,
+    cut off at the full well; the gains of automatic exposure and white balance; rounding by the converter;
+    noise reduction; back to sRGB. The same image in less light has fewer electrons, so noise comes from the
+    physics and is no setting of its own: ``auto_exposure=0`` is dark,
     ``auto_exposure=1`` is bright, and noisy or smeared.
 
     After MAET (Cui et al., ICCV 2021) and Brooks et al. (CVPR 2019) for the chain and the range of
@@ -55,12 +55,12 @@ class Night(ScaledShift):
     black bodies. Corner loss, bloom, motion, noise reduction and the shares that the camera corrects are our
     choice; measure your own place. Differentiable.
 
-    Not modelled: lamps in the picture that are off by day, shadows and their direction, the spectrum of
-    LED and sodium lamps beyond their colour temperature, objects that move by themselves, the noise that
-    white balance adds to blue, the skew of photon noise below about 20 electrons, fixed patterns and hot
-    pixels, the correlation of noise by demosaicing, noise reduction that spares edges, sharpening, rounding
-    to 8 bits, JPEG. Stored values are taken to be sRGB; every channel of an image that has not three of them
-    is treated alike, and the lamp's colour does nothing there.
+    Not modelled: lamps in the picture that are off by day, shadows and their direction, the spectrum of LED
+    and sodium lamps beyond their colour temperature, objects that move by themselves, the skew of photon noise
+    below about 20 electrons, fixed patterns and hot pixels, the correlation of noise by demosaicing, noise
+    reduction that spares edges, sharpening, rounding to 8 bits, JPEG. Stored values are taken to be sRGB;
+    every channel of an image that has not three of them is treated alike, and the lamp's colour does nothing
+    there.
 
     Args:
         severity: 0 to 5. It sets every argument below that is None.
@@ -111,24 +111,26 @@ class Night(ScaledShift):
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         bloom = Bloom(at.bloom, like) if at.bloom else None
-        colour = lamp_gains(at.cct_k, at.white_balance) if at.cct_k != DAYLIGHT_K else (1.0, 1.0, 1.0)
-        gains = channel_gains(colour, like) if like.shape[1] == 3 else 1
-        return lambda image, stream: _photograph(image, stream, at, gains, bloom)
+        lamp = balance = like.new_ones(())
+        if at.cct_k != DAYLIGHT_K and like.shape[1] == 3:
+            lamp = channel_gains(lamp_gains(at.cct_k, 0), like)
+            balance = channel_gains(lamp_gains(at.cct_k, at.white_balance), like) / lamp
+        return lambda image, stream: _photograph(image, stream, at, lamp, balance, bloom)
 
 
 def _photograph(
-    image: Tensor, stream: Streams, at: SimpleNamespace, colour: Tensor | int, bloom: Bloom | None
+    image: Tensor, stream: Streams, at: SimpleNamespace, lamp: Tensor, balance: Tensor, bloom: Bloom | None
 ) -> Tensor:
     """One image (1, C, H, W), taken in the scene."""
     stops_put_back = -at.exposure_ev * at.auto_exposure
     shutter = 2.0 ** (stops_put_back * at.shutter_share)  # times as long
     exposure = 2.0**at.exposure_ev * shutter
-    light = to_linear(image) * (exposure * colour)
+    light = to_linear(image) * (exposure * lamp)
     if at.corner_loss:
-        lamp = 0.25 + 0.5 * stream.uniform((2,), "lamp", like=image)[0]
-        light = light * falloff(*places(image), lamp.tolist(), at.corner_loss)
+        place = 0.25 + 0.5 * stream.uniform((2,), "lamp", like=image)[0]
+        light = light * falloff(*places(image), place.tolist(), at.corner_loss)
     if bloom:
-        light = bloom(light, white=exposure)
+        light = bloom(light, white=exposure * lamp)
     path_px = at.motion * (shutter - 1) * image.shape[-1]
     if path_px > 0:
         angle = 2 * math.pi * stream.uniform((), "path", like=image).item()
@@ -137,7 +139,7 @@ def _photograph(
         noise = stream.normal(image.shape[1:], "sensor", like=image)
         rows = at.row_noise_e * stream.normal((1, image.shape[2], 1), "rows", like=image) if at.row_noise_e else 0
         light = expose_sensor(light, noise, at.full_well_e, at.read_noise_e, rows)
-    light = light * (2.0**stops_put_back / shutter)
+    light = light * (2.0**stops_put_back / shutter * balance)
     if at.bits:
         light = quantise(light, at.bits)
     if at.denoise:

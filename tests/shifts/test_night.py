@@ -231,6 +231,15 @@ def test_a_smear_takes_from_a_wave_what_the_sinc_says(length):
     assert out.mean().item() == pytest.approx(0.5, abs=1e-3)
 
 
+def test_white_balance_makes_blue_noisy_under_a_warm_lamp():
+    """The lamp has a tenth of the blue; what the camera puts back comes with the noise of few photons."""
+    grey = to_srgb(torch.full((1, 3, 150, 150), 0.2))
+    out = linear(grey, cct_k=2200, white_balance=1, full_well_e=10_000, read_noise_e=0)[0]
+    assert out.mean((1, 2)).tolist() == pytest.approx([0.2] * 3, rel=0.01)
+    photons = [10_000 * 0.2 * gain for gain in lamp_gains(2200, 0)]
+    assert (out.mean((1, 2)) / out.std((1, 2))).tolist() == pytest.approx([n**0.5 for n in photons], rel=0.03)
+
+
 def test_rows_share_a_noise_of_their_own():
     grey = to_srgb(torch.full((1, 1, 300, 200), 0.4))
     arguments = {"full_well_e": 5000, "read_noise_e": 4}
