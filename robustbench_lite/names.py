@@ -54,6 +54,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "contrast": f"{PACKAGE}.shifts.tone:Contrast",
         "gamma": f"{PACKAGE}.shifts.tone:Gamma",
         "saturation": f"{PACKAGE}.shifts.saturation:Saturation",
+        "color_mixup": f"{PACKAGE}.shifts.color_mixup:ColorMixup",
         "jpeg": f"{PACKAGE}.shifts.compression:JPEG",
         "webp": f"{PACKAGE}.shifts.compression:WebP",
         "pixelate": f"{PACKAGE}.shifts.resampling:Pixelate",

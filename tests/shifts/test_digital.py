@@ -10,6 +10,7 @@ from PIL import Image, features
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
+from robustbench_lite.shifts.color_mixup import ColorMixup
 from robustbench_lite.shifts.compression import WebP
 from robustbench_lite.shifts.resampling import Pixelate, ResizeFilter
 from robustbench_lite.shifts.saturation import Saturation
@@ -143,3 +144,61 @@ def test_a_pillow_without_webp_is_named(monkeypatch):
     monkeypatch.setattr(features, "check", lambda name: False)
     with pytest.raises(InputError, match="built without WebP"):
         WebP()(random_images(1, 3, 8, 8), streams(1))
+
+
+def mixed_up(kind, rgb):
+    image = torch.tensor(rgb, dtype=torch.float64).view(1, 3, 1, 1)
+    return ColorMixup(mistake=kind)(image, streams(1)).flatten().tolist()
+
+
+def test_color_mixups_of_planes_are_exact():
+    images = random_images(2, 3, 8, 9)
+    assert torch.allclose(ColorMixup()(images, streams(2)), images.flip(1), atol=1e-7)
+    blue_missing = ColorMixup(mistake="blue_missing")(images, streams(2))
+    assert torch.allclose(blue_missing[:, :2], images[:, :2], atol=1e-7)
+    assert blue_missing[:, 2].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "black", "white"),
+    [("video_range_compressed", 16 / 255, 235 / 255), ("video_range_expanded", 0, 1)],
+)
+def test_the_ends_of_video_range(kind, black, white):
+    assert mixed_up(kind, (0, 0, 0)) == pytest.approx([black] * 3, abs=1e-9)
+    assert mixed_up(kind, (1, 1, 1)) == pytest.approx([white] * 3, abs=1e-9)
+
+
+def test_expanding_undoes_compressing_and_crushes_below_16():
+    colours = 0.2 + 0.6 * random_images(1, 3, 8, 8)
+    compressed = ColorMixup(mistake="video_range_compressed")(colours, streams(1))
+    assert torch.allclose(ColorMixup(mistake="video_range_expanded")(compressed, streams(1)), colours, atol=1e-5)
+    assert mixed_up("video_range_expanded", (15 / 255,) * 3) == [0, 0, 0]
+
+
+def test_swapped_and_missing_chroma_equal_pillow():
+    """Pillow's YCbCr is that of JPEG: BT.601 in full range. Within what its whole numbers leave."""
+    pixels = (40 + 170 * random_images(12, 12, 3).numpy()).astype(np.uint8)
+    y, cb, cr = Image.fromarray(pixels).convert("YCbCr").split()
+    swapped = np.asarray(Image.merge("YCbCr", (y, cr, cb)).convert("RGB")) / 255
+    nothing = Image.new("L", y.size, 0)
+    green = np.asarray(Image.merge("YCbCr", (y, nothing, nothing)).convert("RGB")) / 255
+    images = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    for kind, expected in (("cbcr_swapped", swapped), ("chroma_missing", green)):
+        out = ColorMixup(mistake=kind)(images, streams(1))[0].permute(1, 2, 0).numpy()
+        assert np.abs(out - expected).max() < 4 / 255
+
+
+def test_the_matrices_of_bt601_and_bt709():
+    """Grey stays grey. Pure red, by hand: its Y, Cb, Cr in BT.709 are 0.2126, -0.1146, 0.5."""
+    for kind in ("bt601_as_bt709", "bt709_as_bt601"):
+        assert mixed_up(kind, (0.3, 0.3, 0.3)) == pytest.approx([0.3] * 3)
+    y, cb, cr = 0.6 * 0.2126, -0.6 * 0.2126 / 1.8556, 0.6 * 0.5
+    expected = [0.2 + y + 1.402 * cr, 0.2 + y - 0.344136 * cb - 0.714136 * cr, 0.2 + y + 1.772 * cb]
+    assert mixed_up("bt709_as_bt601", (0.8, 0.2, 0.2)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_color_mixup_at_severity_0_and_of_an_unknown_kind():
+    images = random_images(1, 3, 8, 9)
+    assert torch.equal(ColorMixup(severity=0)(images, streams(1)), images)
+    with pytest.raises(InputError, match=r"mistake=rgb is unknown. Choose from bt601_as_bt709, "):
+        ColorMixup(mistake="rgb")
