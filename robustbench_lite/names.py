@@ -26,6 +26,10 @@ FAMILIES: dict[str, dict[str, str]] = {
         "motion_blur": f"{PACKAGE}.shifts.motion:MotionBlur",
         "zoom_blur": f"{PACKAGE}.shifts.zoom_blur:ZoomBlur",
         "glass_blur": f"{PACKAGE}.shifts.glass:GlassBlur",
+        "chromatic_aberration": f"{PACKAGE}.shifts.chromatic_aberration:ChromaticAberration",
+        "radial_distortion": f"{PACKAGE}.shifts.distortion:RadialDistortion",
+        "vignetting": f"{PACKAGE}.shifts.vignetting:Vignetting",
+        "bloom": f"{PACKAGE}.shifts.bloom:Bloom",
     },
     "sensor": {
         "gaussian_noise": f"{PACKAGE}.shifts.noise:GaussianNoise",

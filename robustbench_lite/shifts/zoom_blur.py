@@ -13,6 +13,7 @@ from torch.nn.functional import grid_sample
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.light import to_linear, to_srgb
 from robustbench_lite.shifts.scale import Change, ScaledShift, scaled
+from robustbench_lite.shifts.warp import grid, pixels
 
 _MAX_ZOOM = {
     32: (1, 1.06, 1.11, 1.16, 1.21, 1.26),
@@ -54,9 +55,7 @@ class ZoomBlur(ScaledShift):
             return lambda image, _: image
         count = max(_FEWEST, math.ceil(round((at.max_zoom - 1) / at.step, 6)))
         zooms = [1 + (at.max_zoom - 1) * k / count for k in range(count)]
-        height, width = like.shape[-2:]
-        y, x = ((2 * torch.arange(n, dtype=torch.float64) + 1) / n - 1 for n in (height, width))
-        places = torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)), -1)[None].to(like)
+        places = grid(*pixels(like), like)
 
         def blur(image: Tensor, _: Streams) -> Tensor:
             out: Tensor = torch.zeros_like(image)
