@@ -44,6 +44,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "quantisation": f"{PACKAGE}.shifts.quantisation:Quantisation",
         "white_balance_error": f"{PACKAGE}.shifts.white_balance:WhiteBalanceError",
         "resolution_loss": f"{PACKAGE}.shifts.resolution:ResolutionLoss",
+        "phone": f"{PACKAGE}.shifts.phone:Phone",
+        "ageing": f"{PACKAGE}.shifts.ageing:Ageing",
     },
     "weather": {
         "fog": f"{PACKAGE}.shifts.fog:Fog",
