@@ -45,6 +45,8 @@ def run_evaluation(
     *,
     optional: Collection[str] = (),
     remarks: Callable[[Dataset], Sequence[str]] = lambda dataset: (),
+    ranges: Sequence[str] = (),
+    tries: int | None = None,
     as_8bit: bool = False,
     save_images: bool = False,
     probes: bool = True,
@@ -55,7 +57,7 @@ def run_evaluation(
 
     ``optional`` conditions are left out if the images lack the colour they need; ``remarks`` says what else is to
     be noted of the conditions on these images; published sets are compared with the ``baseline``; ``until`` is
-    that of the runner.
+    that of the runner; ``ranges`` are searched for their worst case.
     """
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
@@ -67,7 +69,8 @@ def run_evaluation(
         from robustbench_lite import runner
 
         if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
-        prepared = runner.prepare(common.inputs(), made, if_colour=if_colour)
+        searched = {"ranges": ranges} if tries is None else {"ranges": ranges, "tries": tries}
+        prepared = runner.prepare(common.inputs(), made, if_colour=if_colour, **searched)
         if baseline is not None:
             _check_baseline(baseline, prepared)
         prepared = replace(prepared, notes=(*prepared.notes, *remarks(prepared.dataset)))
@@ -115,6 +118,7 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = No
     from robustbench_lite.reports.breaking import breaking_tables
     from robustbench_lite.reports.budgets import detail_tables
     from robustbench_lite.reports.document import document
+    from robustbench_lite.reports.search_table import search_tables
     from robustbench_lite.reports.suites import suite_tables
     from robustbench_lite.reports.sweep_table import sweep_tables
     from robustbench_lite.reports.table import comparison_table
@@ -127,7 +131,7 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = No
     shown = coarse(run)
     results = summarise(shown)
     out.print(comparison_table(shown, out.width))
-    details = [*sweep_tables(shown, results), *detail_tables(shown, results)]
+    details = [*search_tables(run, results), *sweep_tables(shown, results), *detail_tables(shown, results)]
     for table in [*breaking_tables(run), *details, *suite_tables(suites)]:
         out.print(table)
     for condition in run.record.conditions:

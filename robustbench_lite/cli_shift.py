@@ -11,7 +11,7 @@ from robustbench_lite import console
 from robustbench_lite.cli_options import Baseline, Common, SaveImages, with_common
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
-SHIFTS, INSTEAD = "Shifts", "Instead of an evaluation, and without a network"
+SHIFTS, WORST, INSTEAD = "Shifts", "Worst case", "Instead of an evaluation, and without a network"
 
 
 def _family(name: str) -> Any:
@@ -45,6 +45,18 @@ def shift(
     ] = None,
     scale: Annotated[
         Path | None, typer.Option(help="What --calibrate wrote: the severities are its levels.")
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            metavar="RANGES",
+            help='The worst case in ranges: "night(exposure_ev=-4..-1) + rotation(degrees=-10..10)".',
+            rich_help_panel=WORST,
+        ),
+    ] = None,
+    tries: Annotated[
+        int | None, typer.Option(help="Of --search, per image. (default: 64)", rich_help_panel=WORST)
     ] = None,
     preview: Annotated[
         bool,
@@ -93,6 +105,8 @@ def shift(
 
       rb shift --lighting night --until 0.9 --model net.safetensors --data folder:parts
 
+      rb shift --search "night(exposure_ev=-4..-1) + rotation(degrees=-10..10)"
+
       rb shift --sensor gaussian_noise --digital jpeg --severity 1,3,5 --data folder:parts --model net.safetensors
 
       rb shift --lighting "night(exposure_ev=-3, auto_exposure=0)"
@@ -109,6 +123,6 @@ def shift(
         "digital": digital,
         "geometry": geometry,
     }
-    modes = Modes(preview, calibrate, psnr, scale, overwrite, until, tolerance)
+    modes = Modes(preview, calibrate, psnr, scale, overwrite, until, tolerance, search or [], tries)
     families = {family: wanted or [] for family, wanted in asked.items()}
     run_shift(common, families, suite or [], severity, modes, baseline=baseline, save_images=save_images)

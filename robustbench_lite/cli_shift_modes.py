@@ -29,6 +29,8 @@ class Modes:
     overwrite: bool = False
     until: float | None = None
     tolerance: float | None = None
+    search: Sequence[str] = ()
+    tries: int | None = None
 
     def check(self, severity: str | None) -> None:
         """Raise InputError if options are given that mean nothing together."""
@@ -44,6 +46,12 @@ class Modes:
         if self.until is not None and (self.preview or self.calibrate or self.scale):
             flag = "--preview" if self.preview else "--calibrate" if self.calibrate else "--scale"
             raise InputError(f"{flag} means nothing to --until: it looks for a severity.", "Leave it out.")
+        if self.search and (self.preview or self.calibrate):
+            raise InputError("--search asks the network; --preview and --calibrate do not.", "Leave one out.")
+        if self.search and self.until is not None:
+            raise InputError("--search and --until look for two things.", "Do one after the other.")
+        if self.tries is not None and not self.search:
+            raise InputError("--tries says how long to search.", "Give --search, or leave it out.")
         if self.overwrite and not (self.preview or self.calibrate):
             raise InputError("--overwrite is for the file of --preview or --calibrate.", "Choose another --out.")
 
@@ -74,7 +82,9 @@ def run_shift(
 
         scale = read_scale(modes.scale)
     levels = f"1-{len(scale.psnr_db) if scale else 5}"
-    found = sweeps(asked, levels if severity is None else severity, suites, scale)
+    found: list[Sweep] = []
+    if suites or any(asked.values()) or not modes.search:
+        found = sweeps(asked, levels if severity is None else severity, suites, scale)
     if modes.calibrate:
         from robustbench_lite.cli_calibrate import run_calibration
 
@@ -100,6 +110,8 @@ def run_shift(
         specs,
         optional=optional(found),
         remarks=remarks,
+        ranges=modes.search,
+        tries=modes.tries,
         save_images=save_images,
         baseline=reference,
     )

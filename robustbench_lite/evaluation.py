@@ -236,7 +236,7 @@ def _parameters(part: Attack | Shift) -> dict[str, Any]:
         value = getattr(part, field_.name)
         if field_.compare:
             given[field_.name] = plain(value)
-        elif value is not None:  # found out on a sample of the data
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):  # found out on a sample of the data
             given |= {f"{field_.name}.{key}": found for key, found in dataclasses.asdict(value).items()}
     return given
 

@@ -13,9 +13,11 @@ from robustbench_lite import provenance, runs
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.evaluation import Evaluation
 from robustbench_lite.followup import with_commands
+from robustbench_lite.registry import spec
 
 if TYPE_CHECKING:
     from robustbench_lite.runner import Prepared
+    from robustbench_lite.search import Found
 
 
 def n_asked(dataset: Dataset) -> int:
@@ -24,7 +26,13 @@ def n_asked(dataset: Dataset) -> int:
 
 
 def record(
-    prepared: Prepared, result: Evaluation, identity: str, command: str, argv: Sequence[str], as_8bit: bool
+    prepared: Prepared,
+    result: Evaluation,
+    identity: str,
+    command: str,
+    argv: Sequence[str],
+    as_8bit: bool,
+    searched: Sequence[Found] = (),
 ) -> runs.RunRecord:
     """All of ``run.json``.
 
@@ -35,6 +43,7 @@ def record(
         command: a word for what was done.
         argv: the command line; empty: that of this process.
         as_8bit: adversarial images were rounded to 8 bits.
+        searched: what was searched for the conditions.
     """
     classifier, dataset = prepared.classifier, prepared.dataset
     inputs = replace(prepared.inputs, batch_size=result.batch_size)
@@ -82,5 +91,26 @@ def record(
         ],
         checks=with_commands(result.checks, prepared.inputs),
         breaking_points=result.breaking_points,
-        examples=result.examples,
+        examples=[example.model_copy(update={"how": _how(example, searched)}) for example in result.examples],
+        searches=[_search(found) for found in searched],
+    )
+
+
+def _how(example: runs.Example, searched: Sequence[Found]) -> str:
+    """The condition that a search found for the image of an example."""
+    found = next((found for found in searched if spec(found.each) == example.condition), None)
+    chosen = found and (found.each.chosen or {}).get(example.sample_id)
+    return spec(chosen) if chosen else ""
+
+
+def _search(found: Found) -> runs.SearchRecord:
+    return runs.SearchRecord(
+        ranges=found.space.text,
+        tries=found.tries,
+        method=found.method,  # type: ignore[arg-type]
+        together=spec(found.together),
+        each=spec(found.each),
+        forwards=found.forwards,
+        gradients=found.gradients,
+        seconds=round(found.seconds, 3),
     )

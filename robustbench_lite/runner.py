@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from robustbench_lite import runs
 from robustbench_lite.applying import check_fits, needing_colour, plan
 from robustbench_lite.breaking import Until, breaking_points
@@ -22,6 +24,7 @@ from robustbench_lite.recording import n_asked, record
 from robustbench_lite.registry import spec, without_severity
 from robustbench_lite.run_folder import RunFolder, new_id
 from robustbench_lite.saving import ImageWriter
+from robustbench_lite.search import TRIES, Found, check_ranges, most_spent, search
 from robustbench_lite.types import Condition, Shift, is_shift
 
 
@@ -34,16 +37,25 @@ class Prepared:
     dataset: Dataset
     conditions: list[Condition]
     notes: tuple[str, ...] = ()
+    ranges: tuple[str, ...] = ()
+    tries: int = TRIES
 
 
 def prepare(
-    inputs: Inputs, conditions: Sequence[str | Condition] = (), *, if_colour: Sequence[Condition] = ()
+    inputs: Inputs,
+    conditions: Sequence[str | Condition] = (),
+    *,
+    if_colour: Sequence[Condition] = (),
+    ranges: Sequence[str] = (),
+    tries: int = TRIES,
 ) -> Prepared:
     """Load the network and the data, and fill in what each says about the other.
 
     Args:
         inputs: which network and which images.
         conditions: what will be done to the images.
+        ranges: chains of shifts whose worst case inside ranges of their arguments is looked for.
+        tries: points that such a search looks at, per image.
         if_colour: those of the conditions that are left out, with a note, if they change colour and there is none.
 
     Raises:
@@ -68,12 +80,15 @@ def prepare(
         )
     dataset = _noted(aligned(dataset, classifier), classifier)
     left_out = needing_colour(if_colour, dataset.image_shape[0])
+    spaces = check_ranges(ranges, tries)
     if len(left_out) == len(conditions):  # nothing would be left: refused below
         left_out = []
     planned = plan([condition for condition in conditions if condition not in left_out], dataset.eps)
     check_gradients(planned, classifier)
-    check_fits(planned, dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
-    return Prepared(inputs, classifier, dataset, planned, colour_note(left_out, dataset.image_shape[0]))
+    searched = [Condition(space.parts) for space in spaces]
+    check_fits([*planned, *searched], dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
+    notes = colour_note(left_out, dataset.image_shape[0])
+    return Prepared(inputs, classifier, dataset, planned, notes, tuple(ranges), tries)
 
 
 def colour_note(left_out: Sequence[Condition], channels: int) -> tuple[str, ...]:
@@ -187,11 +202,13 @@ def run(
         **({"on_images": writer.add} if save_images else {}),
     }
     try:
+        searched = [_searched(prepared, ranges, on_progress) for ranges in prepared.ranges]
+        found = [condition for s in searched for condition in (s.together, Condition((s.each,)))]
         if until is None:
             result = evaluate(
                 prepared.classifier,
                 prepared.dataset,
-                prepared.conditions,
+                [*prepared.conditions, *found],
                 as_8bit=as_8bit,
                 probes=probes,
                 **options,
@@ -208,7 +225,10 @@ def run(
                 f"the first: {result.skipped[0].file}.",
                 "Delete or replace them, or raise --max-damaged.",
             )
-        written = record(prepared, result, identity, command, argv, as_8bit)
+        if searched:
+            tables = [s.table.assign(search=s.space.text) for s in searched]
+            pd.concat(tables, ignore_index=True).to_parquet(folder.work / "search.parquet", index=False)
+        written = record(prepared, result, identity, command, argv, as_8bit, searched)
         path = folder.commit(written, result.samples, result.images)
     except BaseException:
         folder.discard()
@@ -222,6 +242,18 @@ def run(
 def _shifts(conditions: Sequence[Condition]) -> list[Shift]:
     """The shifts among the conditions; clean is left out."""
     return [part for condition in conditions for part in condition.parts if is_shift(part)]
+
+
+def _searched(prepared: Prepared, ranges: str, on_progress: Callable[[Progress], None]) -> Found:
+    return search(
+        prepared.classifier,
+        prepared.dataset,
+        ranges,
+        tries=prepared.tries,
+        seed=prepared.inputs.seed,
+        batch_size=prepared.inputs.batch_size,
+        on_progress=lambda *progress: on_progress(Progress(*progress)),
+    )
 
 
 def cost(prepared: Prepared, until: Until | None = None) -> list[dict[str, Any]]:
@@ -240,6 +272,15 @@ def cost(prepared: Prepared, until: Until | None = None) -> list[dict[str, Any]]
                 "condition": spec(condition),
                 "forwards_per_sample": 1 + sum(c.forwards for c in costs),
                 "gradients_per_sample": sum(c.gradients for c in costs),
+            }
+        )
+    for ranges in prepared.ranges:  # the search, and the two conditions that it finds
+        spent = most_spent(prepared.classifier, ranges, prepared.tries)
+        rows.append(
+            {
+                "condition": ranges,
+                "forwards_per_sample": spent.forwards + 2,
+                "gradients_per_sample": spent.gradients,
             }
         )
     return rows

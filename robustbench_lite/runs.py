@@ -158,6 +158,20 @@ class Example(_Strict):
     confidence: float
     clean: str
     changed: str
+    how: str = ""  # of the worst of each image in a range: the condition that was found for this one
+
+
+class SearchRecord(_Strict):
+    """A search for the worst case in a range; what it found for every image is in search.parquet."""
+
+    ranges: str
+    tries: int
+    method: Literal["gradient", "evolution"]
+    together: str  # the condition that is worst for all images together
+    each: str  # the condition under which every image has its own worst values
+    forwards: int
+    gradients: int
+    seconds: float
 
 
 class RunRecord(_Strict):
@@ -184,6 +198,7 @@ class RunRecord(_Strict):
     checks: list[CheckRecord] = []  # of the network
     breaking_points: list[BreakingPoint] = []
     examples: list[Example]
+    searches: list[SearchRecord] = []
 
 
 class Run(NamedTuple):

@@ -20,7 +20,8 @@ from typing import Any
 from robustbench_lite.errors import InputError
 
 _WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+_RANGE = re.compile(rf"\s*({_NUMBER.pattern})\.\.({_NUMBER.pattern})\s*", re.ASCII)
 # A name, alone or with brackets; with "=" behind the name it is an argument.
 _PART = re.compile(r"\s*(?:[A-Za-z_]|\.{0,2}/)[^()=,+]*(\(.*\))?\s*$", re.DOTALL)
 _BAREWORD = re.compile(r"[A-Za-z_][\w.-]*")
@@ -35,13 +36,21 @@ class Call:
     parts: tuple[Call, ...] = ()
 
 
-def parse(spec: str) -> list[Call]:
-    """The parts of a chain, in order.
+@dataclass(frozen=True)
+class Range:
+    """All numbers from ``low`` to ``high``, both included, written ``low..high``."""
+
+    low: float
+    high: float
+
+
+def parse(spec: str, *, ranges: bool = False) -> list[Call]:
+    """The parts of a chain, in order; with ``ranges`` a value may be a Range.
 
     Raises:
         InputError: the text is not a spec.
     """
-    return [_parse_call(part, spec) for part in split_outside_brackets(spec, "+")]
+    return [_parse_call(part, spec, ranges) for part in split_outside_brackets(spec, "+")]
 
 
 def without(spec: str, argument: str) -> str:
@@ -56,7 +65,7 @@ def without(spec: str, argument: str) -> str:
     )
 
 
-def _parse_call(text: str, spec: str) -> Call:
+def _parse_call(text: str, spec: str, ranges: bool) -> Call:
     match = re.fullmatch(r"\s*([^()\s][^()]*?)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
     if not match:
         raise InputError(f"cannot read the spec {spec!r}.", "Write it like pgd(eps=8/255, steps=40).")
@@ -65,7 +74,7 @@ def _parse_call(text: str, spec: str) -> Call:
     parts: list[Call] = []
     for item in split_outside_brackets(inside, ",") if inside and inside.strip() else []:
         if _PART.match(item):
-            parts.append(_parse_call(item, spec))
+            parts.append(_parse_call(item, spec, ranges))
             continue
         key, equals, value = item.partition("=")
         key = key.strip()
@@ -75,7 +84,13 @@ def _parse_call(text: str, spec: str) -> Call:
             )
         if key in arguments:
             raise InputError(f"argument {key!r} stands twice in the spec {spec!r}.", "Keep one of them.")
-        arguments[key] = parse_value(value)
+        found = _RANGE.fullmatch(value)
+        if found and not ranges:
+            raise InputError(
+                f"{key}={value.strip()} is a range: a condition has one value.",
+                "The worst value of a range: rb shift --search.",
+            )
+        arguments[key] = Range(*map(parse_number, found.groups())) if found else parse_value(value)
     return Call(name, arguments, tuple(parts))
 
 
@@ -142,6 +157,8 @@ def format_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (str, PurePath)):
         return _format_text(str(value))
+    if isinstance(value, Range):
+        return f"{format_value(value.low)}..{format_value(value.high)}"
     if isinstance(value, (tuple, list)):
         return f"({', '.join(map(format_value, value))})"
     if isinstance(value, numbers.Integral):  # NumPy's too, whose repr is no number

@@ -65,13 +65,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "inputs": {"classifiers"},
     "breaking": {"registry", "classifiers", "data", "runs", "bisection", "evaluation"},
-    "recording": {"data", "runs", "evaluation", "followup", "provenance"},
+    "recording": {"registry", "search", "data", "runs", "evaluation", "followup", "provenance"},
     "sheets": set(),
+    "search_space": {"registry", "applying", "shifts"},
+    "search_refining": {"attacks", "applying", "classifiers", "search_space"},
+    "search": {"registry", "applying", "classifiers", "data", "search_refining", "search_space"},
     "severities": {"registry", "data", "applying", "shifts"},
     "previews": {"registry", "data", "applying", "shifts", "sheets"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),
-        *("inputs", "breaking", "run_folder"),
+        *("inputs", "breaking", "run_folder", "search"),
     },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it

@@ -23,6 +23,7 @@ def document(run: Run, baseline: Run | None = None) -> dict[str, Any]:
         "model": run.record.model.spec,
         "data": run.record.data.spec,
         "checks": [check.model_dump() for check in run.record.checks],
+        "searches": [search.model_dump() for search in run.record.searches],
         "results": summarise(run),
         "sweeps": [{**s._asdict(), "levels": [level._asdict() for level in s.levels]} for s in sweeps(run)],
         "suites": [_suite(found) for found in suite_errors(run, baseline)],

@@ -181,6 +181,7 @@ def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
                 *groups,
             ],
         ),
+        *_searches(record),
         (
             "Run",
             [
@@ -195,6 +196,22 @@ def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("to repeat", _command(record.argv)),
             ],
         ),
+    ]
+
+
+def _searches(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    return [
+        (
+            "Search for the worst case",
+            [
+                ("ranges", found.ranges),
+                ("method", f"{found.method}, {found.tries} tries"),
+                ("worst for all images", found.together),
+                ("worst for every image", found.each),
+                ("cost", f"{found.forwards} forward passes, {found.gradients} gradients, {found.seconds:.1f} s"),
+            ],
+        )
+        for found in record.searches
     ]
 
 

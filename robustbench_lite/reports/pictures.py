@@ -44,6 +44,7 @@ class Shown(NamedTuple):
     right_before: bool
     right_after: bool
     confidence: str
+    how: str
     pictures: list[Picture]
 
 
@@ -85,6 +86,7 @@ def _show(run: Run, example: Example) -> Shown:
         right_before=example.clean_prediction == example.label,
         right_after=example.prediction == example.label,
         confidence=percent(example.confidence, 0),
+        how=example.how,
         pictures=list(_pictures(run.path, example)),
     )
 

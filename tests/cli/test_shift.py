@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -242,3 +243,68 @@ def test_until_says_what_it_may_cost(rb):
 )
 def test_what_until_cannot_mean_is_refused(refused, words, told):
     assert told in refused("shift", *words)
+
+
+RANGES = "night(exposure_ev=-4..-1) + rotation(degrees=-10..10)"
+
+
+def test_search_finds_the_worst_for_all_and_for_each(rb, tmp_path):
+    done = rb("shift", "--search", RANGES, "--limit", 30, "--tries", 16, "--json", "--out", "run")
+    assert done.code == 0, done.err
+    (search,) = done.document["searches"]
+    assert (search["ranges"], search["tries"], search["method"]) == (RANGES, 16, "gradient")
+    assert conditions(done) == ["clean", search["together"], search["each"]]
+    _, together, each = (row["accuracy"] for row in done.document["results"])
+    assert each <= together < 0.6
+    again = rb("eval", "--on", search["together"], "--limit", 30, "--json")
+    assert again.document["results"][1]["accuracy"] == together
+    table = pd.read_parquet(tmp_path / "run" / "search.parquet")
+    assert list(table) == ["index", "sample_id", "condition", "night.exposure_ev", "rotation.degrees", "search"]
+    assert table["night.exposure_ev"].between(-4, -1).all()
+    run = read_run("run")
+    assert sorted(table["sample_id"]) == sorted(set(run.samples["sample_id"]))
+    told = {e.sample_id: e.how for e in run.record.examples if e.condition == search["each"]}
+    assert told.items() <= dict(zip(table["sample_id"], table["condition"], strict=True)).items()
+    assert all(not e.how for e in run.record.examples if e.condition == search["together"])
+    shown = rb("show", "run")
+    assert f"Worst case in {RANGES}" in shown.out
+    assert "upper bound" in shown.out
+    assert rb("report", "run").code == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Search for the worst case" in page
+    assert "<dt>under</dt>" in page
+
+
+def test_search_beside_other_shifts_and_what_it_will_cost(rb, tmp_path):
+    words = ("--search", "brightness(add=-0.3..0)", "--digital", "contrast", "--severity", 2, "--limit", 10)
+    plan = rb("shift", *words, "--tries", 32, "--dry-run", "--json").document["conditions"]
+    assert [row["condition"] for row in plan] == ["clean", "contrast(severity=2)", "brightness(add=-0.3..0)"]
+    assert (plan[2]["forwards_per_sample"], plan[2]["gradients_per_sample"]) == (34, 8)
+    assert not list(tmp_path.iterdir())
+    done = rb("shift", *words, "--tries", 32, "--json")
+    assert conditions(done)[:2] == ["clean", "contrast(severity=2)"]
+    (search,) = done.document["searches"]
+    assert search["method"] == "gradient"
+    assert 0 < search["forwards"] <= 320
+    assert search["gradients"] <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--search", "night"), "has no range"),
+        (("--search", "night(exposure_ev=-4..1)"), "out of range"),
+        (("--search", "pgd(eps=0..0.1)"), "is no shift"),
+        (("--search", RANGES, "--tries", 0), "tries=0"),
+        (("--search", RANGES, "--preview"), "--search asks the network"),
+        (("--lighting", "night", "--tries", 9), "Give --search"),
+        (("--lighting", "night(exposure_ev=-4..-1)"), "rb shift --search"),
+    ],
+)
+def test_searches_that_cannot_be(refused, words, told):
+    assert told in refused("shift", *words)
+
+
+def test_search_of_colour_on_grey_images_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(Brightness, "needs_colour", True)
+    assert "changes colour" in refused("shift", "--search", "brightness(add=0..0.3)", "--limit", 5)
