@@ -50,7 +50,7 @@ def test_one_stop_doubles_the_light_until_the_well_is_full():
     values = torch.linspace(0, 1, 1024).view(1, 1, 32, 32)
     out = light_of(Overexposed(exposure_ev=1), values)
     assert torch.allclose(out, (2 * to_linear(values)).clamp_max(1), atol=2e-6)
-    assert (out == 1).float().mean().item() == pytest.approx(1 - 0.7354, abs=0.002)  # half the light, stored
+    assert (out > 0.99999).float().mean().item() == pytest.approx(1 - 0.7354, abs=0.002)  # half the light, stored
 
 
 def test_bright_colours_turn_white_and_change_their_hue_on_the_way():
