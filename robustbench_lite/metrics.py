@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from robustbench_lite.intervals import Interval, paired_interval, proportion_interval
+from robustbench_lite.intervals import Interval, paired_interval, proportion_interval, wilson
 from robustbench_lite.runs import ConditionRecord, CurvePoint, Run
 
 BINS = 15  # of the calibration error
@@ -54,16 +54,16 @@ def per_class(rows: pd.DataFrame, class_names: Sequence[str], *, grouped: bool) 
         class_names: by label.
         grouped: whether the images have groups.
     """
+    ascending = rows.sort_values("label", kind="stable")
+    labels, starts = np.unique(ascending["label"].to_numpy(int), return_index=True)
+    correct = np.split(ascending["correct"].to_numpy(), starts[1:])
+    groups = np.split(ascending["group"].to_numpy(), starts[1:]) if grouped else [None] * len(labels)
     found = []
-    labels = rows["label"].to_numpy(int)
-    for label in np.unique(labels).tolist():
-        part = rows[labels == label]
-        groups = part["group"].to_numpy() if grouped else None
-        correct = part["correct"].to_numpy()
-        low, high = proportion_interval(correct, groups)
+    for label, hits, together in zip(labels.tolist(), correct, groups, strict=False):
+        low, high = wilson(int(hits.sum()), len(hits)) if together is None else proportion_interval(hits, together)
         name = class_names[label] if label < len(class_names) else f"class {label}"
-        accuracy = float(correct.mean())
-        found.append({"class": name, "n": len(part), "accuracy": accuracy, "ci_low": low, "ci_high": high})
+        accuracy = float(hits.mean())
+        found.append({"class": name, "n": len(hits), "accuracy": accuracy, "ci_low": low, "ci_high": high})
     return found
 
 
