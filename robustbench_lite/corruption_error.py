@@ -138,11 +138,9 @@ def _sets(run: Run) -> dict[str, Corruptions]:
     """The sets of a run, by their spec without corruption and severity, less corruptions that lack a level."""
     sets: dict[str, dict[str, dict[float, str]]] = {}
     for condition in run.record.conditions:
-        if condition.kind != "shift" or condition.n == 0:
+        if condition.kind != "shift" or condition.n == 0 or condition.spec.partition("(")[0] not in PUBLISHED:
             continue
-        call, *more = parse(condition.spec)
-        if more or call.name not in PUBLISHED:
-            continue
+        (call,) = parse(condition.spec)
         given = {key: value for key, value in call.arguments.items() if key not in ("corruption", "severity")}
         levels = sets.setdefault(format_call(Call(call.name, given)), {})
         corruption, severity = call.arguments["corruption"], float(call.arguments.get("severity", 0))
