@@ -54,6 +54,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "rain": f"{PACKAGE}.shifts.rain:Rain",
         "snow": f"{PACKAGE}.shifts.snow:Snow",
         "spatter": f"{PACKAGE}.shifts.spatter:Spatter",
+        "winter": f"{PACKAGE}.shifts.winter:Winter",
     },
     "digital": {
         "brightness": f"{PACKAGE}.shifts.tone:Brightness",

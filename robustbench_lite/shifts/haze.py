@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -50,8 +51,7 @@ class Haze(ScaledShift):
         """As for all shifts; but between two levels the extinction is linear, not the visibility."""
         at = super().values(images)
         if self.visibility_m is None:
-            extinction = at_severity(self.severity, [1 / metres for metres in _VISIBILITY_M])
-            at.visibility_m = 1 / extinction if extinction else math.inf
+            at.visibility_m = visibility(self.severity, _VISIBILITY_M)
         return at
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
@@ -59,6 +59,12 @@ class Haze(ScaledShift):
         seen = transmission(at.visibility_m, depth)
         air = at.airlight * (1 - seen)
         return lambda image, _: to_srgb(to_linear(image) * seen + air)
+
+
+def visibility(severity: float, levels_m: Sequence[float]) -> float:
+    """Metres at a severity: its inverse, and so the extinction, is linear between the levels."""
+    inverse = at_severity(severity, [1 / metres for metres in levels_m])
+    return 1 / inverse if inverse else math.inf
 
 
 def transmission(visibility_m: float | Tensor, depth_m: Tensor) -> Tensor:

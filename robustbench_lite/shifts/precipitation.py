@@ -82,7 +82,7 @@ class Streaks:
         large = torch.tensor(fall.smallest_mm + 2 / fall.slope)
         nearest = self._focal_px / _NEAREST_M
         length, width = nearest * fall.speed(large).item() * self._exposure_s, nearest * large.item() / 1000
-        points = min(max(math.ceil(max(length, (width * fall.swelling) ** 2)), 16), 256)
+        points = min(max(math.ceil(max(length, 2 * (width * fall.swelling) ** 2)), 16), 256)
         # Points that fill a disk evenly, spread over the time that the shutter is open.
         order = torch.arange(points) + 0.5
         radius = ((order * 0.618034) % 1).sqrt() / 2

@@ -8,9 +8,11 @@ import torch
 
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts import precipitation
-from robustbench_lite.shifts.light import to_linear
+from robustbench_lite.shifts.haze import Haze
+from robustbench_lite.shifts.light import lamp_gains, to_linear
 from robustbench_lite.shifts.precipitation import Fall, Streaks
 from robustbench_lite.shifts.rain import Rain
+from robustbench_lite.shifts.winter import Winter
 
 NEAR_M, FAR_M, VIEW = 0.25, 1.5, 50
 
@@ -84,3 +86,48 @@ def test_more_rain_adds_drops_to_those_that_fall():
     together = torch.corrcoef(torch.stack((less.flatten(), more.flatten())))[0, 1]
     assert together > 0.7
     assert Rain(rain_mm_h=0)(like + 0.3, streams(1)).equal(like + 0.3)
+
+
+def random_images(*shape):
+    return 0.2 + 0.6 * torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_winter_light_is_less_and_bluer():
+    images = random_images(2, 3, 16, 16)
+    ratio = to_linear(Winter(severity=0, exposure_ev=-1.5, cct_k=9000)(images, streams(2))) / to_linear(images)
+    gains = torch.tensor(lamp_gains(9000, 0.3)) * 2**-1.5
+    assert torch.allclose(ratio, gains.view(1, 3, 1, 1).expand_as(ratio), rtol=1e-3)
+    assert gains[2] > 1.2 * gains[0]
+
+
+def test_winter_haze_is_haze():
+    images = random_images(2, 3, 32, 32)
+    expected = Haze(visibility_m=300)(images, streams(2))
+    assert torch.allclose(Winter(severity=0, visibility_m=300)(images, streams(2)), expected, atol=1e-5)
+
+
+def test_winter_shadows_are_long_and_leave_the_ambient_light():
+    images = torch.full((12, 1, 80, 80), 0.5)
+    left = to_linear(Winter(severity=0, ambient=0.4)(images, streams(12))) / to_linear(images)
+    assert left.min().item() == pytest.approx(0.4, abs=1e-3)
+    assert left.max().item() == pytest.approx(1, abs=1e-3)
+    across = (left < 0.7).float().amax(2).mean()  # columns that the shadow crosses
+    assert across > 0.8
+    assert 0.1 < (left < 0.7).float().mean() < 0.4
+
+
+def test_ice_grows_from_the_rim_and_flakes_are_everywhere():
+    images = torch.full((6, 1, 90, 90), 0.2)
+    ice = Winter(severity=0, frost=0.7)(images, streams(6)) - images
+    assert ice[..., :5].mean() > 8 * ice[..., 35:55, 35:55].mean()
+    flakes = Winter(severity=0, snow_mm_h=3)(images, streams(6)) - images
+    assert flakes.min() > -1e-5
+    assert (flakes > 0.05).float().mean() > 0.002
+
+
+def test_without_colour_the_rest_of_winter_happens():
+    grey = random_images(1, 1, 24, 24)
+    assert torch.equal(
+        Winter(severity=0, cct_k=9000)(grey, streams(1)), Winter(severity=0, frost=0)(grey, streams(1))
+    )
+    assert (Winter(severity=3)(grey, streams(1)) - grey).abs().mean() > 0.05
