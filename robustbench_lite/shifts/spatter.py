@@ -96,21 +96,21 @@ class _Liquid:
         dot[..., like.shape[-2] // 2, like.shape[-1] // 2] = 1
         # What the blur leaves of the noise's standard deviation, away from the edges.
         spread = at.spread * self._blur(dot).norm().item()
-        self._gain, self._level = at.spread / spread, (at.mean - at.threshold) / spread
-        self._rim = _RIM_PX / (math.sqrt(2) * at.sigma_px)  # a Gaussian field's mean slope is about 1 / (√2 σ)
-        self._relief = torch.tensor(_RELIEF).to(like)[None, None]
+        unit = math.sqrt(2) * spread  # in which erf takes it
+        self._gain, self._level = at.spread / unit, (at.mean - at.threshold) / unit
+        self._rim = _RIM_PX / (2 * at.sigma_px)  # the slope of a blurred field is about its spread / (√2 σ)
+        self._relief = torch.tensor(_RELIEF).to(like)[None, None] / 2
 
     def height(self, stream: Streams, like: Tensor) -> Tensor:
-        """(1, 1, H, W): height above the threshold, in standard deviations of the blurred noise."""
+        """(1, 1, H, W): height above the threshold, in √2 standard deviations of the blurred noise."""
         noise = stream.normal((1, *like.shape[-2:]), "drops", like=like)
-        height: Tensor = self._blur(noise) * self._gain + self._level
-        return height
+        return self._blur(noise).mul_(self._gain).add_(self._level)
 
     def glitter(self, height: Tensor) -> Tensor:
         """(1, 1, H, W): light of the drops, 1 at the brightest point."""
         away = (height.abs() - self._rim).clamp_min_(0)
-        # Share of a standard normal field that is nearer to the threshold.
-        rank = (torch.special.ndtr(away - self._level) - torch.special.ndtr(-away - self._level)).clamp(0, 1)
+        # Twice the share of a normal field that is nearer to the threshold.
+        rank = torch.erf(away - self._level).add_(torch.erf(away + self._level))
         lit = functional.conv2d(functional.pad(rank, (1, 1, 1, 1), mode="replicate"), self._relief).clamp_(0, 1)
         lit = functional.avg_pool2d(lit, 3, 1, 1).mul_(height > 0)
         return lit / lit.max().clamp_min(1e-12)
