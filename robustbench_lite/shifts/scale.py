@@ -173,7 +173,10 @@ def check_range(name: str, value: float | None, low: float, high: float, meaning
 
 def at_severity(severity: float, levels: Sequence[float]) -> float:
     """The value of a scale at a severity: linear between the levels 0, 1, … 5; level 0 changes nothing."""
-    return float(np.interp(severity, range(len(levels)), levels))
+    below = min(int(severity), len(levels) - 1)
+    if below == severity or below == len(levels) - 1:
+        return float(levels[below])
+    return float(levels[below] + (levels[below + 1] - levels[below]) * (severity - below))
 
 
 def at(severity: float, levels: Levels, images: Tensor) -> float:
@@ -193,6 +196,8 @@ def at_size(severity: float, scales: Mapping[int, Sequence[float]], images: Tens
         images: (N, C, H, W).
     """
     side = math.sqrt(images.shape[-2] * images.shape[-1])
+    if side in scales:
+        return at_severity(severity, scales[int(side)])
     values = [at_severity(severity, levels) for levels in scales.values()]
     return float(np.interp(math.log(side), [math.log(known) for known in scales], values))
 
