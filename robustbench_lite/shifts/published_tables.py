@@ -95,7 +95,7 @@ _BLUR = {
         tiny=((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
         cifar10_c=((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
     ),
-    # The published ends are those of numpy.arange, which are not reached: but 1.11 and 1.06 … are, by rounding.
+    # As for numpy.arange: the end is not reached.
     "zoom_blur": _corruption(
         "zoom_blur",
         "max_zoom step",
