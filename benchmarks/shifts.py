@@ -11,10 +11,12 @@ parameters of ImageNet-C. Where a known fault of theirs is mended in ours, legac
 more than 1 dB apart is flagged. Random corruptions draw anew for every image and draw. elastic_transform is
 compared with the function of ImageNet-C, for imagecorruptions has another.
 
-speed: CPU seconds per image, severities 1 to 5 in turn. Ours takes and returns a batch of float tensors;
-imagecorruptions and albumentations one uint8 array after the other, kornia a batch of float tensors: each what it
-is made for. The sides take turns, round after round; a ratio is the lower median over the rounds of theirs / ours.
-albumentations and kornia have no severities and often another model: one setting near severity 3, against our 3.
+speed: CPU seconds per image, severities 1 to 5 in turn. Ours takes and returns a batch of float tensors, of 16
+images, of 64 below 100 pixels; imagecorruptions and albumentations one uint8 array after the other, kornia a batch
+of float tensors: each what it is made for. The sides take turns, round after round; a ratio is the lower median over
+the rounds of theirs / ours. albumentations and kornia have no severities and often another model: one setting near
+severity 3, against our 3.
+
 A corruption that is not registered is left out with a line. Prints tables; --out writes JSON.
 """
 
@@ -145,7 +147,7 @@ def speed(arguments, reference, folder):
     """CPU time per image against each library, and for the whole sweep."""
     rows, names = [], registered(arguments.only)
     for side in arguments.sides:
-        images = photographs(side, arguments.crops)
+        images = photographs(side, 7 if side >= 100 else 31)
         file = folder / f"in{side}.npy"
         np.save(file, images)
         sweep = []
@@ -153,6 +155,9 @@ def speed(arguments, reference, folder):
             times = _in_turns(arguments, reference, name, images, file)
             sweep.append(times)
             rows.append(_speed_row(name, side, times))
+        if arguments.wheel:
+            times = _in_turns(arguments, reference, "glass_blur_wheel", images, file)
+            rows.append(_speed_row("glass_blur of the wheel", side, times))
         if len(names) > 1:
             whole = {key: [sum(column) for column in zip(*(t[key] for t in sweep), strict=True)] for key in _SWEEP}
             rows.append(_speed_row(f"all {len(names)}", side, whole))
@@ -168,6 +173,7 @@ def _in_turns(arguments, reference, name, images, file):
     batch = _tensor(images)
     streams = Streams(arguments.seed, name, tuple(map(str, range(len(images)))))
     others = ("albumentations", "kornia") if arguments.others else ()
+    own = name.removesuffix("_wheel")
     times = {"ours": [], "ours_3": [], "imagecorruptions": [], **{library: [] for library in others}}
     for turn in range(arguments.rounds + 1):  # the first warms up
         request = {
@@ -177,7 +183,7 @@ def _in_turns(arguments, reference, name, images, file):
             "seconds": arguments.seconds,
             "warm": turn == 0,
         }
-        mine = [_timed(ours(name, s), batch, streams, arguments.seconds) for s in SEVERITIES]
+        mine = [_timed(ours(own, s), batch, streams, arguments.seconds) for s in SEVERITIES]
         theirs = [reference.ask(library="imagecorruptions", severity=s, **request) for s in SEVERITIES]
         rest = {library: reference.ask(library=library, severity=3, **request) for library in others}
         if turn:
@@ -224,11 +230,12 @@ def main():
     parser.add_argument("sections", nargs="+", choices=SECTIONS)
     parser.add_argument("--reference-python", required=True, help="of the environment of shifts_reference.txt")
     parser.add_argument("--only", nargs="+", choices=CORRUPTIONS, default=list(CORRUPTIONS), metavar="CORRUPTION")
-    parser.add_argument("--crops", type=int, default=7, help="of each of the two photographs, beside the whole")
+    parser.add_argument("--crops", type=int, default=7, help="of parity, of each photograph, beside the whole")
     parser.add_argument("--draws", type=int, default=8, help="of parity, for every image")
     parser.add_argument("--sides", nargs="+", type=int, default=[224, 32], help="of speed, in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="of speed")
     parser.add_argument("--seconds", type=float, default=0.05, help="of one measurement of speed, at least")
+    parser.add_argument("--wheel", action="store_true", help="speed of glass_blur as installed, not compiled")
     parser.add_argument("--no-others", dest="others", action="store_false", help="imagecorruptions only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write JSON here")

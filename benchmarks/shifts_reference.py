@@ -6,8 +6,8 @@ dependencies:
 
 - gaussian_blur, glass_blur: the argument ``multichannel`` of scikit-image's filter is now ``channel_axis``;
 - fog: ``numpy.float_`` is now ``numpy.float64``;
-- glass_blur: the loop over the pixels is compiled by numba, as on the library's main branch. The loop of the wheel
-  is interpreted and takes some 50 times longer.
+- glass_blur: the loop over the pixels is compiled by numba, as on the library's main branch, and draws two numbers
+  at a time, as there. The loop of the wheel is interpreted: glass_blur_wheel.
 
 elastic_published is the function of ImageNet-C, which imagecorruptions replaced by another one.
 """
@@ -56,7 +56,7 @@ def _shuffle(x, reach, rounds):
     for _ in range(rounds):
         for row in range(height - reach, reach, -1):
             for column in range(width - reach, reach, -1):
-                dx, dy = np.random.randint(-reach, reach), np.random.randint(-reach, reach)
+                dx, dy = np.random.randint(-reach, reach, size=2)
                 for c in range(x.shape[2]):
                     x[row, column, c] = x[row + dy, column + dx, c]
 
@@ -68,6 +68,7 @@ def _glass_blur(x, severity=1):
     return np.clip(_gaussian(x / 255.0, sigma, multichannel=True), 0, 1) * 255
 
 
+imagecorruptions.corruption_dict["glass_blur_wheel"] = imagecorruptions.corruption_dict["glass_blur"]
 imagecorruptions.corruption_dict["glass_blur"] = _glass_blur
 
 ELASTIC = ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02))
@@ -185,6 +186,8 @@ def timed(request, images):
         import torch
 
         images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 255
+    if request["name"] == "glass_blur_wheel":
+        images = images[:1]
     if request["warm"]:
         run(images[:1])
     start, passes = time.process_time(), 0

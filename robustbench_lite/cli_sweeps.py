@@ -82,8 +82,7 @@ def _suite(text: str, levels: Sequence[float]) -> list[Sweep]:
         raise InputError(f"{name}: extra={format_value(extra)} is refused.", "Write extra=true or extra=false.")
     if "corruption" in given:
         return [_sweep(format_call(Call(name, given)), levels, None, optional=False)]
-    here = [c for c in (CORRUPTIONS if extra else MAIN) if registry.canonical_name("shift", CORRUPTIONS[c].shift)]
-    each = [format_call(Call(name, {"corruption": c, **given})) for c in here]
+    each = [format_call(Call(name, {"corruption": c, **given})) for c in (CORRUPTIONS if extra else MAIN)]
     return [_sweep(one, levels, None, optional=True) for one in each]
 
 
