@@ -13,8 +13,8 @@ compared with the function of ImageNet-C, for imagecorruptions has another.
 
 speed: CPU seconds per image, severities 1 to 5 in turn. Ours takes and returns a batch of float tensors, of 16
 images, of 64 below 100 pixels; imagecorruptions and albumentations one uint8 array after the other, kornia a batch
-of float tensors: each what it is made for. The sides take turns, round after round; a ratio is the lower median over
-the rounds of theirs / ours. albumentations and kornia have no severities and often another model: one setting near
+of float tensors: each what it is made for. The sides take turns, round after round; a ratio is the lower median
+over the rounds of theirs / ours. albumentations and kornia have no severities and often another model: one near
 severity 3, against our 3.
 
 A corruption that is not registered is left out with a line. Prints tables; --out writes JSON.
