@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import embedding_bag, interpolate
 
 from robustbench_lite.shifts.scale import Change, ScaledShift, check_choice, scaled
 
@@ -56,7 +56,7 @@ class Pixelate(ScaledShift):
 class _Boxes:
     """Averages of neighbouring rows, and the rows that each of them then becomes.
 
-    Sums of chosen rows, which are cheaper here than a matrix product, and the same bits in any batch.
+    Weighted sums of chosen rows, which are cheaper here than a matrix product, and the same bits in any batch.
     """
 
     def __init__(self, size: int, scale: float, like: Tensor) -> None:
@@ -69,18 +69,25 @@ class _Boxes:
         offset = (pixels - centres + 0.5) * (1 / box)
         seen = (pixels >= (centres - box / 2 + 0.5).astype(int)) & (pixels < (centres + box / 2 + 0.5).astype(int))
         inside = seen & (offset > -0.5) & (offset <= 0.5)
-        first, widths = inside.argmax(1), inside.sum(1)
-        taken = np.arange(widths.max())[:, None]
-        self._chosen = torch.from_numpy(np.minimum(first + taken, size - 1)).to(like.device)
-        self._weights = torch.from_numpy((taken < widths) / widths).to(like)[..., None]
+        widths = inside.sum(1)
+        bags = inside.nonzero()[1], np.concatenate(([0], widths.cumsum()[:-1])), np.repeat(1 / widths, widths)
+        self._size = size
+        self._chosen, self._starts, weights = (torch.from_numpy(part).to(like.device) for part in bags)
+        self._weights = weights.to(like)
         self._shown = torch.from_numpy(((pixels + 0.5) * (count / size)).astype(int)).to(like.device)
 
     def average(self, images: Tensor) -> Tensor:
         """Images (N, C, rows, W) with as many rows as there are boxes."""
-        total = images.index_select(2, self._chosen[0]) * self._weights[0]
-        for chosen, weight in zip(self._chosen[1:], self._weights[1:], strict=True):
-            total.addcmul_(images.index_select(2, chosen), weight)
-        return total
+        count, channels, _, width = images.shape
+        plane = torch.arange(count * channels, device=images.device)[:, None]
+        averages = embedding_bag(
+            (self._chosen + plane * self._size).flatten(),
+            images.reshape(-1, width),
+            (self._starts + plane * len(self._chosen)).flatten(),
+            mode="sum",
+            per_sample_weights=self._weights.repeat(count * channels),
+        )
+        return averages.view(count, channels, -1, width)
 
     def repeat(self, images: Tensor) -> Tensor:
         """Such images at full size: each row shows the box that its centre lies in."""
