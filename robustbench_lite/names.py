@@ -30,6 +30,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "radial_distortion": f"{PACKAGE}.shifts.distortion:RadialDistortion",
         "vignetting": f"{PACKAGE}.shifts.vignetting:Vignetting",
         "bloom": f"{PACKAGE}.shifts.bloom:Bloom",
+        "lens_dust": f"{PACKAGE}.shifts.dirt:LensDust",
+        "lens_scratches": f"{PACKAGE}.shifts.dirt:LensScratches",
     },
     "sensor": {
         "gaussian_noise": f"{PACKAGE}.shifts.noise:GaussianNoise",
