@@ -92,6 +92,24 @@ def network():
     return Classifier(net)
 
 
+class BlindInTheDark(Bright):
+    """Returns NaN for dark images."""
+
+    def forward(self, x):
+        dark = x.flatten(1).mean(1, keepdim=True) < 0.3
+        return super().forward(x).abs().masked_fill(dark, torch.nan) * torch.tensor([-1, 1])
+
+
+@pytest.mark.parametrize("smooth", [("add",), ()], ids=["gradient", "evolution"])
+def test_an_answer_that_is_not_finite_is_wrong(smooth, monkeypatch):
+    monkeypatch.setattr(Brightness, "smooth", smooth)
+    network, dim = Classifier(BlindInTheDark()), made([0.4, 0.45, 0.9], label=1)
+    found = search(network, dim, "brightness(add=-0.2..0.2)", tries=32)
+    rows = evaluate(network, dim, [found.each]).samples
+    assert rows[rows["condition"] == spec(found.each)]["correct"].tolist() == [0, 0, 1]
+    assert found.table["brightness.add"].iloc[0] < -0.1
+
+
 RANGES = "gaussian_noise(sigma=0..0.2) + rotation(degrees=-20..20)"
 
 
