@@ -6,15 +6,11 @@ shard or model. So two networks see the same noise, and a comparison of them is 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.random import SFC64, bit_generator
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
@@ -82,40 +78,11 @@ class Streams:
     def normal(self, shape: Sequence[int], *key: object, like: torch.Tensor) -> torch.Tensor:
         """Standard normal numbers, shape (N, *shape), on the device and in the dtype of ``like``.
 
-        Each is one of 65,536 equally likely values, of which the largest is 4.3. A table costs half of what a
-        logarithm and a cosine do, and noise is what many shifts wait for.
+        Each is one of 65,536 equally likely values, of which the largest is 4.3.
         """
         import torch
 
-        count = math.prod(shape)
-        raw = np.empty((len(self), -(-count // 4)), np.uint64)
-        prefix = hashlib.blake2b("\x1f".join(map(str, (self.seed, self.condition, *key, ""))).encode())
-        for row, sample_id in zip(raw, self.sample_ids, strict=True):
-            hashed = prefix.copy()
-            hashed.update(sample_id.encode())
-            row[:] = SFC64(_Digest(hashed.digest())).random_raw(len(row))  # type: ignore[arg-type]
-        out = torch.empty(len(self), *shape)
-        chosen = raw.view(np.uint16)[:, :count]
-        _quantiles().take(chosen, out=out.view(len(self), count).numpy(), mode="wrap")
-        return out.to(like)
+        from robustbench_lite.normals import normal_rows
 
-
-class _Digest(bit_generator.ISeedSequence):
-    """A hash as the seed of a generator: as good as what numpy's own stirring makes of it, and much cheaper."""
-
-    def __init__(self, digest: bytes) -> None:
-        self._words = np.frombuffer(digest, np.uint32)
-
-    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
-        """The first words of the digest. A generator asks for no more than it has."""
-        return self._words.view(dtype)[:n_words]
-
-
-@functools.cache
-def _quantiles() -> Any:
-    """65,536 equally likely values of a standard normal number, with a variance of exactly 1."""
-    import torch
-
-    middles = (torch.arange(1 << 16, dtype=torch.float64) + 0.5) / (1 << 16)
-    values = torch.special.ndtri(middles)
-    return (values / values.square().mean().sqrt()).float().numpy()
+        prefix = "\x1f".join(map(str, (self.seed, self.condition, *key, "")))
+        return torch.from_numpy(normal_rows(prefix, self.sample_ids, math.prod(shape))).view(-1, *shape).to(like)

@@ -52,7 +52,7 @@ class ChromaticAberration(ScaledShift):
         blur = Convolution(kernel, like) if kernel.numel() > 1 else None
 
         def split(image: Tensor, _: Streams) -> Tensor:
-            red_blue = grid_sample(image[0, [0, 2], None], places, "bilinear", "reflection", align_corners=False)
+            red_blue = grid_sample(image[0, [0, 2], None], places, "bicubic", "reflection", align_corners=False)
             red_blue = red_blue.transpose(0, 1)
             if blur:
                 red_blue = to_srgb(blur(to_linear(red_blue)))

@@ -30,8 +30,8 @@ class Elastic(Warp):
     moves. The root mean square of each is about alpha / (6.14 sigma). After that, three points at a third of
     the shorter side from the centre may move by up to ``affine_px`` each way, and take the whole image with
     them. The published elastic_transform is mostly such a move at its levels 1 and 2, and only the fields at 3
-    to 5; the scale here, our choice, is the fields alone, in shares of the side. Bilinear; looked up once, not
-    twice. Differentiable. Not modelled: folds that hide something, and shading.
+    to 5; the scale here, our choice, is the fields alone, in shares of the side. Bilinear, as
+    theirs; looked up once, not twice. Differentiable. Not modelled: folds that hide something, and shading.
 
     Args:
         severity: 0 to 5.
@@ -41,6 +41,7 @@ class Elastic(Warp):
         fill: what is shown beyond the edge of the image: reflect, edge or constant (black).
     """
 
+    interpolation = "bilinear"
     random = True
     smooth = ("alpha_px",)
 

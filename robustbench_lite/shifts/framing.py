@@ -22,9 +22,8 @@ class Translation(Warp):
     """A picture that is framed elsewhere: everything moves sideways, up or down.
 
     On the scale, which is our choice, each sample draws a direction all round, and the severity is how far it
-    moves. A step that is given is taken as it is, and the other one is then 0. Bilinear: a step by a fraction
-    of a pixel softens slightly. Differentiable. Not modelled: what the camera would have seen outside the image,
-    and parallax.
+    moves. A step that is given is taken as it is, and the other one is then 0. Bicubic. Differentiable. Not
+    modelled: what the camera would have seen outside the image, and parallax.
 
     Args:
         severity: 0 to 5.

@@ -20,9 +20,8 @@ class Rotation(Warp):
 
     Scale: up to the 30 degrees of Engstrom et al., Exploring the Landscape of Spatial Robustness (ICML
     2019); the same at every image size. On the scale, each sample draws its direction; an angle that is
-    given is taken as it is. Bilinear. Differentiable. Not modelled: what the camera would have seen outside
-    the image, tilt (``camera_angle``), and reading out by rows. The bilinear filter softens the image
-    slightly, which a turned camera does not.
+    given is taken as it is. Bicubic. Differentiable. Not modelled: what the camera would have seen outside
+    the image, tilt (``camera_angle``), and reading out by rows.
 
     Args:
         severity: 0 to 5.

@@ -68,7 +68,7 @@ def test_the_scale_moves_samples_all_round_by_one_length():
     images = spot(64, 64, 32, 32).expand(16, -1, -1, -1)
     out = Translation(severity=3)(images, streams(16))
     moved = torch.tensor([centre(image[None]) for image in out]) - 32
-    assert torch.allclose(moved.norm(dim=1), torch.tensor(0.07 * 64), atol=0.02)
+    assert torch.allclose(moved.norm(dim=1), torch.tensor(0.07 * 64), atol=0.07)  # below black is cut off
     assert (moved > 1).any(0).all()
     assert (moved < -1).any(0).all()
 
