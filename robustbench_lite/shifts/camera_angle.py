@@ -28,7 +28,7 @@ class CameraAngle(Warp):
     The pinhole camera of projective geometry (Hartley & Zisserman, Multiple View Geometry, 2003, chapter 8):
     the scene is a flat picture that faced the camera, such as a sign, a sheet or a part on a table, and its image
     changes by a homography. On the scale, which is our choice, each sample draws the side that the camera moves
-    to. An angle that is given is taken as it is, and the others are then 0. Bilinear, averaged over several
+    to. An angle that is given is taken as it is, and the others are then 0. Bicubic, averaged over several
     places per pixel where half-way to the far edge everything is more than 1.5 times smaller. Differentiable.
     Not modelled: depth (a solid object shows other faces), the light's angle, focus, and what lies outside
     the image.

@@ -26,7 +26,7 @@ class ChromaticAberration(ScaledShift):
     Primary lateral colour: red is larger than green by the share ``lateral`` and blue smaller by the same,
     about the image's centre, so an edge is split by an amount that grows with its distance from there.
     ``longitudinal_px`` is the other kind: with green in focus, red and blue are not, everywhere alike; that
-    blur is in linear light. Bilinear. Differentiable.
+    blur is in linear light. Bicubic. Differentiable.
 
     The levels are our choice, for the same share at every image size: good lenses stay below 0.001, and
     level 5 moves the corner of an image of 224 pixels by 5.5 pixels. Not modelled: higher orders, fringes

@@ -27,7 +27,7 @@ class RadialDistortion(Warp):
     The radial part of the model of Brown and Conrady: a point at distance r from the image's centre comes
     to lie at r (1 + k1 r² + k2 r⁴), where r is 1 in the corner. So k1 + k2 is by what share the corner moves:
     below 0 a barrel, as of wide lenses, above 0 a pincushion. On the scale, each sample draws the sign of
-    k1; one that is given is taken as it is. Bilinear; a barrel shows more of the scene than the image holds, and
+    k1; one that is given is taken as it is. Bicubic; a barrel shows more of the scene than the image holds, and
     ``filled`` says how much. Differentiable.
 
     The levels are our choice: common wide lenses have -0.02 to -0.05. Below -4/27, the light that should

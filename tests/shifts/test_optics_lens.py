@@ -43,8 +43,9 @@ def test_red_grows_and_blue_shrinks_about_the_centre(place):
     red, green, blue = centroids(ChromaticAberration(lateral=0.03)(image, streams()))
     expected = torch.tensor(place, dtype=torch.float64)
     assert torch.allclose(green, expected, atol=1e-3)
-    assert torch.allclose(red, 1.03 * expected, atol=0.02)
-    assert torch.allclose(blue, 0.97 * expected, atol=0.02)
+    # A bicubic filter moves what lies between two pixels by up to a twentieth of one.
+    assert torch.allclose(red, 1.03 * expected, atol=0.05)
+    assert torch.allclose(blue, 0.97 * expected, atol=0.05)
 
 
 def test_lateral_colour_leaves_green_and_grey_areas_alone():
