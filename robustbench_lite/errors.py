@@ -55,9 +55,20 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        remedies = [f"Did you mean {near[0]!r}?"] if near else []
+        near = _nearest(name.lower().replace("-", "_"), known)
+        remedies = [f"Did you mean {' or '.join(map(repr, near))}?"] if near else []
         if not near or len(known) <= 8:
             remedies.append(f"Known: {', '.join(known)}.")
         remedy = " ".join(remedies)
         super().__init__(f"unknown {kind} {name!r}.", remedy)
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    """The name that was mistyped; else the few that share a word with it; else the one that looks most like it."""
+    if mistyped := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+        return mistyped
+    words = {*name.split("_")}
+    related = [other for other in known if words & {*other.split("_")}]
+    if 0 < len(related) <= 8:
+        return related
+    return difflib.get_close_matches(name, known, n=1, cutoff=0.5)

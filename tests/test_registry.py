@@ -203,6 +203,10 @@ def test_severity_is_always_said():
         ("nigth", "night"),
         ("JPG", "jpeg"),
         ("contrst", "contrast"),
+        ("dust", "lens_dust"),  # not dusk, which is as like
+        ("Motion", "motion_blur"),
+        ("colour-temperature", "color_temperature"),
+        ("jpeg_compression", "jpeg"),
         ("pgd(step=3)", "steps"),
         ("night(severty=2)", "severity"),
     ],
@@ -210,6 +214,11 @@ def test_severity_is_always_said():
 def test_the_nearest_name_is_offered(text, near):
     with pytest.raises(UnknownNameError, match=f"Did you mean {near!r}"):
         make(text)
+
+
+def test_a_word_of_several_names_offers_them_all():
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'gaussian_noise' or .*'shot_noise' or"):
+        make("noise")
 
 
 def test_without_a_near_name_all_are_listed():
