@@ -34,8 +34,7 @@ class Ageing(ScaledShift):
     that of a good pixel in the mean, which grows with the warmth as well. What is uneven belongs to the
     camera: it is drawn from the seed of the run, and all images share it. The noise that the camera had when
     new is in the images already. The rates are our choice, in the range of industrial sensors; measure your
-    own camera's dark frames.
-    Differentiable.
+    own camera's dark frames. Differentiable.
 
     Not modelled: dust and scratches, loose lenses, columns that fail, the camera's own correction,
     radiation. Stored values are taken to be sRGB; images that have not three channels darken as green does.

@@ -58,9 +58,9 @@ def snow(rate_mm_h: float) -> Fall:
 class Streaks:
     """How much of the exposure each pixel is behind a particle.
 
-    Particles are spread evenly through the space that a pinhole camera sees from 0.25 to 1.5 m,
-    less in a small image, where they are too thin to be seen. Each moves on a
-    straight line of length speed × exposure; its picture has the area of its disk, spread over that line.
+    Particles are spread evenly through the space that a pinhole camera sees from 0.25 to 1.5 m, less in a small
+    image, where they are too thin to be seen. Each moves on a straight line of length speed × exposure; its
+    picture has the area of its disk, spread over that line.
 
     Args:
         fall: what falls.

@@ -18,9 +18,9 @@ _BITS = (8, 6, 5, 4, 3, 2)
 class Quantisation(ScaledShift):
     """Fewer shades: each value is rounded to one of 2**bits levels from black to white.
 
-    The levels are our choice. A fraction of a bit gives the nearest whole
-    number of levels. Rounded are stored values, as a file or a display does; or, with ``linear``, the light, as
-    the converter behind a sensor does: then shadows lose most. Not differentiable: the slope of a step is zero.
+    The levels are our choice. A fraction of a bit gives the nearest whole number of levels. Rounded are stored
+    values, as a file or a display does; or, with ``linear``, the light, as the converter behind a sensor does:
+    then shadows lose most. Not differentiable: the slope of a step is zero.
 
     Not modelled: the noise that hides the steps in a camera (``sensor_noise`` before it does), dithering,
     palettes.

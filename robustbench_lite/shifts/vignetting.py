@@ -22,7 +22,7 @@ class Vignetting(ScaledShift):
 
     Light that arrives at the angle θ to the axis is weakened by cos⁴ θ; tan θ grows with the distance from
     the image's centre. The angle in the corner is that of the lens: 25 degrees for a normal lens, 58 degrees
-    for a very wide one without correction. Differentiable.
+    for a very wide one without correction; the levels in between are our choice. Differentiable.
 
     Not modelled: vignetting by the barrel of the lens and by the sensor's microlenses, which comes on top and
     depends on the aperture; that the camera corrects for it; the noise in the dark corners (``night``).
