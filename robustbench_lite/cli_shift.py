@@ -11,7 +11,7 @@ from robustbench_lite import console
 from robustbench_lite.cli_options import Baseline, Common, SaveImages, with_common
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
-SHIFTS, WORST, INSTEAD = "Shifts", "Worst case", "Instead of an evaluation, and without a network"
+SHIFTS, WORST, INSTEAD = "Shifts", "How far, and the worst case", "Without a network"
 
 
 def _family(name: str) -> Any:
@@ -46,6 +46,16 @@ def shift(
     scale: Annotated[
         Path | None, typer.Option(help="What --calibrate wrote: the severities are its levels.")
     ] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(
+            help="Find the severity where the accuracy falls below this share of the clean one, like 0.9.",
+            rich_help_panel=WORST,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Of --until, in severities. (default: 0.05)", rich_help_panel=WORST)
+    ] = None,
     search: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,16 +87,6 @@ def shift(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=INSTEAD)
     ] = False,
-    until: Annotated[
-        float | None,
-        typer.Option(
-            help="Find the severity where the accuracy falls below this share of the clean one, like 0.9.",
-            rich_help_panel=INSTEAD,
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None, typer.Option(help="Of --until, in severities. (default: 0.05)", rich_help_panel=INSTEAD)
-    ] = None,
     save_images: SaveImages = False,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.

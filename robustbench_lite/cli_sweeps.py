@@ -106,7 +106,7 @@ def _sweep(text: str, levels: Sequence[float], scale: Scale | None, *, optional:
     if len(calls) != 1:
         raise InputError(f"{text!r} is a chain, not one shift.", f"Write rb eval --on {text!r}.")
     made = registry.make(text)
-    graded = registry.severity_of(made.parts[0]) is not None and not getattr(made.parts[0], "switch", False)
+    graded = registry.severity_of(made.parts[0]) is not None
     if not graded or "severity" in calls[0].arguments:
         return Sweep(text, [text], optional)
     severities: dict[float, float | None] = {level: level for level in levels}

@@ -166,7 +166,7 @@ def severity_of(part: Attack | Shift) -> float | None:
 
     The fields whose default is None are those that the scale sets.
     """
-    if not is_shift(part):
+    if not is_shift(part) or getattr(part, "switch", False):
         return None
     scaled = [getattr(part, f.name) for f in _fields(part) if f.default is None]
     off_scale = bool(scaled) and None not in scaled

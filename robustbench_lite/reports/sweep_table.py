@@ -14,13 +14,25 @@ _CAPTION = (
     "error of the probabilities, 0 to 2; worst class: that of the lowest accuracy; flips: images whose prediction "
     "differs from that at the severity before"
 )
+_FEW = 3  # shifts that get a table each
+_OVERVIEW = (
+    "mean: accuracy over the severities from 0 to the strongest, with its 95 % interval; lowest: the lowest "
+    "accuracy, and its severity; worst class, ECE (difference between confidence and accuracy) and Brier "
+    "(error of the probabilities, 0 to 2) there. Severity by severity: rb report, or --json"
+)
 _FILLED = "; filled: pixels that the shift invented, median"
 
 
 def sweep_tables(run: Run, results: list[Result]) -> list[Table]:
-    """One table per shift that has a severity, in at most 80 characters if the classes have short names."""
+    """One table per shift that has a severity, in at most 80 characters if the classes have short names.
+
+    Of more than three shifts there is one table, with a row for each.
+    """
     by_condition = {r["condition"]: r for r in results}
-    tables = [_table(sweep, by_condition) for sweep in sweeps(run)]
+    found = sweeps(run)
+    if len(found) > _FEW:
+        return [_overview(found, by_condition)]
+    tables = [_table(sweep, by_condition) for sweep in found]
     if tables:
         filled = any(r["filled"] is not None for r in results)
         tables[-1].caption = Text(_CAPTION + (_FILLED if filled else ""))
@@ -52,6 +64,31 @@ def _table(sweep: Sweep, results: dict[str, Result]) -> Table:
             f"{worst['class']}: {_share(worst['accuracy'])}",
             _share(level.flips),
             *([_share(r["filled"])] if some_filled else []),
+        ]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _overview(found: list[Sweep], results: dict[str, Result]) -> Table:
+    table = Table(caption=Text(_OVERVIEW), caption_justify="left")
+    table.add_column("shift", overflow="fold")
+    for name in ("mean", "95 %", "lowest", "at"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("worst class", overflow="fold")
+    for name in ("ECE", "Brier"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for sweep in found:
+        lowest = min(sweep.levels, key=lambda level: level.accuracy)
+        r = results[lowest.condition]
+        cells = [
+            sweep.shift,
+            _share(sweep.area),
+            f"{100 * sweep.area_low:.1f} – {100 * sweep.area_high:.1f}",
+            _share(lowest.accuracy),
+            number(lowest.severity),
+            f"{r['worst_class']['class']}: {_share(r['worst_class']['accuracy'])}",
+            f"{r['ece']:.2f}",
+            f"{r['brier']:.2f}",
         ]
         table.add_row(*map(Text, cells))
     return table

@@ -8,6 +8,7 @@ from made_runs import CONDITIONS
 from rich.console import Console
 
 from robustbench_lite.metrics import summarise
+from robustbench_lite.reports import sweep_table
 from robustbench_lite.reports.breaking import breaking_tables
 from robustbench_lite.reports.budgets import detail_tables
 from robustbench_lite.reports.sweep_table import sweep_tables
@@ -131,6 +132,17 @@ def test_every_shift_has_a_table_that_fits_80_columns(make_run):
     assert f"night: mean accuracy over severity 0 to 5 {(0.96 + 1.75 + 1.2) / 5:.1%}".replace("%", " %") in words
     assert re.search(r"│ 3 │ 8.9 – 24.4 │ 0.100 │ 0.340 │ \S+: 80.0 % │ 15.0 % │", words)
     assert "filled" not in shown
+
+
+def test_many_shifts_share_one_table(make_run, monkeypatch):
+    monkeypatch.setattr(sweep_table, "_FEW", 1)
+    shown = sweep_text(make_run())
+    assert max(map(len, shown.splitlines())) <= 80
+    # The mean of night as above; 0.4 is its lowest accuracy, at severity 5.
+    assert re.search(
+        rf"│ night +│ {100 * (0.96 + 1.75 + 1.2) / 5:.1f} % │ [\d.]+ – [\d.]+ │ 40.0 % │ +5 │ \S+: ", shown
+    )
+    assert len(re.findall(r"^│ \w", shown, re.MULTILINE)) == 2
 
 
 def test_filled_pixels_are_shown_where_a_shift_has_some(make_run):
