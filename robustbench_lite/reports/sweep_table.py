@@ -71,7 +71,7 @@ def _table(sweep: Sweep, results: dict[str, Result]) -> Table:
 
 def _overview(found: list[Sweep], results: dict[str, Result]) -> Table:
     table = Table(caption=Text(_OVERVIEW), caption_justify="left")
-    table.add_column("shift", overflow="fold")
+    table.add_column("shift", overflow="fold", min_width=13)
     for name in ("mean", "95 %", "lowest", "at"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("worst class", overflow="fold")
