@@ -1,4 +1,4 @@
-"""Standard normal numbers from a table: noise is what many shifts wait for."""
+"""Random numbers that are cheap, normal ones from a table: noise is what many shifts wait for."""
 
 from __future__ import annotations
 
@@ -18,15 +18,20 @@ def normal_rows(prefix: str, sample_ids: Sequence[str], count: int) -> npt.NDArr
     Each is one of 65,536 equally likely values, of which the largest is 4.3. A table costs half of what a
     logarithm and a cosine do.
     """
+    out = np.empty((len(sample_ids), count), np.float32)
+    _quantiles().take(word_rows(prefix, sample_ids, count), out=out, mode="wrap")
+    return out
+
+
+def word_rows(prefix: str, sample_ids: Sequence[str], count: int) -> npt.NDArray[np.uint16]:
+    """A row of random whole numbers of 16 bits (N, count) per sample, by the prefix and the sample's id."""
     raw = np.empty((len(sample_ids), -(-count // 4)), np.uint64)
     begun = hashlib.blake2b(prefix.encode())
     for row, sample_id in zip(raw, sample_ids, strict=True):
         hashed = begun.copy()
         hashed.update(sample_id.encode())
         row[:] = SFC64(_Digest(hashed.digest())).random_raw(len(row))  # type: ignore[arg-type]
-    out = np.empty((len(sample_ids), count), np.float32)
-    _quantiles().take(raw.view(np.uint16)[:, :count], out=out, mode="wrap")
-    return out
+    return raw.view(np.uint16)[:, :count]
 
 
 class _Digest(bit_generator.ISeedSequence):

@@ -84,5 +84,20 @@ class Streams:
 
         from robustbench_lite.normals import normal_rows
 
-        prefix = "\x1f".join(map(str, (self.seed, self.condition, *key, "")))
-        return torch.from_numpy(normal_rows(prefix, self.sample_ids, math.prod(shape))).view(-1, *shape).to(like)
+        rows = normal_rows(self._prefix(key), self.sample_ids, math.prod(shape))
+        return torch.from_numpy(rows).view(-1, *shape).to(like)
+
+    def words(self, shape: Sequence[int], *key: object, like: torch.Tensor) -> torch.Tensor:
+        """Whole numbers from -32,768 to 32,767, all equally likely: int16, (N, *shape), on the device of ``like``.
+
+        Where so many steps are enough, they take a third of the time of ``uniform``.
+        """
+        import torch
+
+        from robustbench_lite.normals import word_rows
+
+        rows = word_rows(self._prefix(key), self.sample_ids, math.prod(shape)).view("int16")
+        return torch.from_numpy(rows).reshape(-1, *shape).to(like.device)
+
+    def _prefix(self, key: tuple[object, ...]) -> str:
+        return "\x1f".join(map(str, (self.seed, self.condition, *key, "")))

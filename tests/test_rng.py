@@ -150,3 +150,13 @@ def test_dtype_and_device_are_those_of_like():
     if torch.cuda.is_available():
         on_cuda = streams.normal((2,), like=torch.zeros(1, device="cuda"))
         assert torch.equal(on_cuda.cpu(), streams.normal((2,), like=LIKE))
+
+
+def test_words_are_even_and_belong_to_the_sample():
+    from scipy.stats import kstest
+
+    words = Streams(0, "pgd", IDS).words((3, 10_001), "key", like=LIKE)
+    assert words.dtype == torch.int16
+    assert kstest(words.flatten().double().add(0.5).div(1 << 16).numpy(), "uniform", args=(-0.5, 1)).pvalue > 1e-3
+    assert torch.equal(Streams(0, "pgd", ("d",)).words((3, 10_001), "key", like=LIKE)[0], words[3])
+    assert not torch.equal(Streams(0, "pgd", IDS).words((3, 10_001), "another", like=LIKE), words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -23,7 +24,6 @@ _MAX_DELTA_PX = {
     64: (0, 0.12, 0.4, 0.8, 1.4, 2.2),
     224: (0, 0.4, 1.2, 2.5, 3.5, 5.0),
 }
-_HALVES = 4096  # a float has 24 random bits: 12 for each axis
 _DOUBLINGS = 8  # chains of copies of up to 256 pixels; each pixel ends one with a chance of about a half
 
 
@@ -42,8 +42,8 @@ class GlassBlur(ScaledShift):
 
     Args:
         severity: 0 to 5.
-        sigma_px: standard deviation of the Gaussian blurs before and after, in pixels; None takes it from
-            the scale.
+        sigma_px: standard deviation of the Gaussian blurs before and after, cut off at three of them, in pixels;
+            None takes it from the scale.
         max_delta_px: the largest displacement along each axis, in pixels; None takes it from the scale.
         iterations: number of panes.
         legacy: the published shuffle. It was meant to exchange pixels, but copies them one after the
@@ -51,6 +51,7 @@ class GlassBlur(ScaledShift):
             content drifts down and to the right. ``max_delta_px`` is rounded.
     """
 
+    together = True
     random = True
 
     sigma_px: float | None = scaled(_SIGMA_PX, 0, 50, "standard deviation in pixels")
@@ -59,31 +60,34 @@ class GlassBlur(ScaledShift):
     legacy: bool = False
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
-        blur = Blur(at.sigma_px, like) if at.sigma_px else torch.Tensor.contiguous
+        blur = Blur(at.sigma_px, like, reach=3).each if at.sigma_px else torch.Tensor.contiguous
         height, width = like.shape[-2:]
         y = torch.arange(height, device=like.device, dtype=torch.int32)[:, None]
         x = torch.arange(width, device=like.device, dtype=torch.int32)
         delta = round(at.max_delta_px) if self.legacy else at.max_delta_px
+        inner = (y > delta) & (y <= height - delta) & (x > delta) & (x <= width - delta)
 
-        def pane(stream: Streams, number: int) -> Tensor:
-            """(H W,): the place that each pixel shows."""
-            draws = stream.uniform((height, width), "pane", number, like=like)[0].float() * _HALVES
-            first = draws.floor()
-            u, v = first / _HALVES, draws - first
+        def steps(streams: Streams, number: int, choices: float, shift: float) -> Sequence[Tensor]:
+            """How far down and to the right of itself a pixel shows, (N, H, W): floor(choices (u - ½) + shift)."""
+            words = streams.words((2, height, width), "pane", number, like=like).float()
+            return words.add_(0.5).mul_(choices / 65536).add_(shift).floor_().int().unbind(1)
+
+        def pane(streams: Streams, number: int) -> Tensor:
+            """(N, H W): the place that each pixel shows."""
             if self.legacy:
-                down, across = ((2 * delta * w).floor().int() - delta for w in (u, v))
-                inner = (y > delta) & (y <= height - delta) & (x > delta) & (x <= width - delta)
-                return _copied(torch.where(inner, down * width + across, 0), inner)
-            down, across = (((2 * delta + 1) * (w - 0.5) + 0.5).floor().int() for w in (u, v))
-            places: Tensor = (y + down).clamp(0, height - 1) * width + (x + across).clamp(0, width - 1)
-            return places.flatten().long()
+                down, across = steps(streams, number, 2 * delta, 0)
+                further = torch.where(inner, down.mul_(width).add_(across), 0)
+                return torch.stack([_copied(one, inner) for one in further])
+            down, across = steps(streams, number, 2 * delta + 1, 0.5)
+            places = down.add_(y).clamp_(0, height - 1).mul_(width).add_(across.add_(x).clamp_(0, width - 1))
+            return places.flatten(1).long()
 
-        def shuffle(image: Tensor, stream: Streams) -> Tensor:
-            shown = pane(stream, 0)
+        def shuffle(images: Tensor, streams: Streams) -> Tensor:
+            shown = pane(streams, 0)
             for number in range(1, at.iterations):
-                shown = shown[pane(stream, number)]
-            soft = blur(image).flatten(2)
-            return blur(soft.gather(2, shown.expand_as(soft)).view_as(image))
+                shown = shown.gather(1, pane(streams, number))
+            soft = blur(images).flatten(2)
+            return blur(soft.gather(2, shown[:, None].expand_as(soft)).view_as(images))
 
         return shuffle
 

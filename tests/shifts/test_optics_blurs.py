@@ -211,8 +211,8 @@ def copied_in_turn(image, down, across, delta):
 @pytest.mark.parametrize("delta", [1, 2, 4])
 def test_the_published_glass_copies_pixels_one_after_the_other(delta):
     side = 40
-    draws = streams().uniform((side, side), "pane", 0, like=torch.zeros(1))[0].numpy().astype(np.float64) * 4096
-    steps = [np.floor(2 * delta * part).astype(int) - delta for part in (np.floor(draws) / 4096, draws % 1)]
+    draws = streams().words((2, side, side), "pane", 0, like=torch.zeros(1))[0].numpy() / 65536 + 0.5
+    steps = np.floor(2 * delta * draws).astype(int) - delta
     expected = copied_in_turn(ramp(side)[0, 0].numpy(), *steps, delta)
     out = GlassBlur(sigma_px=0, max_delta_px=delta, legacy=True)(ramp(side), streams())[0, 0]
     assert np.array_equal(out.numpy(), expected)
@@ -223,3 +223,13 @@ def test_the_published_glass_drifts_and_loses_pixels():
     assert (drift < -0.4).all()
     kept = GlassBlur(sigma_px=0, max_delta_px=2, legacy=True)(ramp(64), streams()).unique().numel()
     assert kept < 0.65 * 64 * 64
+
+
+@pytest.mark.parametrize(("sigma", "side"), [(1.1, 33), (9.0, 33), (1.1, 151)])
+def test_blur_of_each_image_is_that_of_all_and_the_same_bits_in_any_company(sigma, side):
+    images = random_images(5, 3, side, side - 4)
+    blur = Blur(sigma, images)
+    together = blur.each(images)
+    assert torch.allclose(together, blur(images), atol=1e-6)
+    assert torch.equal(together[1:4], blur.each(images[1:4]))
+    assert torch.equal(together[3:4], blur.each(images[3:4].clone()))
