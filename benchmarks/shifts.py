@@ -14,8 +14,9 @@ compared with the function of ImageNet-C, for imagecorruptions has another.
 speed: CPU seconds per image, severities 1 to 5 in turn. Ours takes and returns a batch of float tensors, of 16
 images, of 64 below 100 pixels; imagecorruptions and albumentations one uint8 array after the other, kornia a batch
 of float tensors: each what it is made for. The sides take turns, round after round; a ratio is the lower median
-over the rounds of theirs / ours. albumentations and kornia have no severities and often another model: one near
-severity 3, against our 3.
+over the rounds of theirs / ours. "with conversion" adds to the time of imagecorruptions that of a conversion from
+float tensors to such arrays and back, which ours includes. albumentations and kornia have no severities and often
+another model: one near severity 3, against our 3.
 
 A corruption that is not registered is left out with a line. Prints tables; --out writes JSON.
 """
@@ -165,7 +166,7 @@ def speed(arguments, reference, folder):
     return rows
 
 
-_SWEEP = ("ours", "imagecorruptions")
+_SWEEP = ("ours", "imagecorruptions", "with conversion")
 
 
 def _in_turns(arguments, reference, name, images, file):
@@ -174,7 +175,13 @@ def _in_turns(arguments, reference, name, images, file):
     streams = Streams(arguments.seed, name, tuple(map(str, range(len(images)))))
     others = ("albumentations", "kornia") if arguments.others else ()
     own = name.removesuffix("_wheel")
-    times = {"ours": [], "ours_3": [], "imagecorruptions": [], **{library: [] for library in others}}
+    times = {
+        "ours": [],
+        "ours_3": [],
+        "imagecorruptions": [],
+        "with conversion": [],
+        **{library: [] for library in others},
+    }
     for turn in range(arguments.rounds + 1):  # the first warms up
         request = {
             "do": "time",
@@ -185,11 +192,13 @@ def _in_turns(arguments, reference, name, images, file):
         }
         mine = [_timed(ours(own, s), batch, streams, arguments.seconds) for s in SEVERITIES]
         theirs = [reference.ask(library="imagecorruptions", severity=s, **request) for s in SEVERITIES]
+        conversion = reference.ask(library="conversion", severity=None, **request)
         rest = {library: reference.ask(library=library, severity=3, **request) for library in others}
         if turn:
             times["ours"].append(statistics.mean(mine))
             times["ours_3"].append(mine[2])
             times["imagecorruptions"].append(statistics.mean(theirs))
+            times["with conversion"].append(statistics.mean(theirs) + conversion)
             for library, seconds in rest.items():
                 times[library].append(seconds)
     return times
@@ -217,6 +226,7 @@ def _speed_row(name, side, times):
         "ours_ms": 1e3 * statistics.median_low(times["ours"]),
         "imagecorruptions_ms": 1e3 * statistics.median_low(times["imagecorruptions"]),
         "x imagecorruptions": ratio("imagecorruptions", "ours"),
+        "x with conversion": ratio("with conversion", "ours"),
         "x albumentations": ratio("albumentations", "ours_3"),
         "x kornia": ratio("kornia", "ours_3"),
     }

@@ -19,6 +19,7 @@ _QUALITY = {
     64: (100, 65, 58, 50, 40, 25),
     224: (100, 25, 18, 15, 10, 7),
 }
+_WHITE = np.float32(255)
 _WEBP_QUALITY = {
     32: (100, 80, 60, 40, 20, 5),
     224: (100, 60, 35, 18, 6, 0),
@@ -86,11 +87,12 @@ def _store_and_read(images: Tensor, file_format: str, **settings: Any) -> Tensor
         for channel in range(3):
             pixels[..., channel] = planes[:, channel]
         for into, image in zip(values, pixels, strict=True):
-            into[...] = _through_file(image, file_format, settings).transpose(2, 0, 1)
+            read = _through_file(image, file_format, settings).transpose(2, 0, 1)
+            np.divide(read, _WHITE, out=into)
     else:
         for k in np.ndindex(planes.shape[:2]):
-            values[k] = _through_file(planes[k], file_format, settings)
-    return buffer.to(images).div_(255)
+            np.divide(_through_file(planes[k], file_format, settings), _WHITE, out=values[k])
+    return buffer.to(images)
 
 
 def _through_file(pixels: np.ndarray, file_format: str, settings: dict[str, Any]) -> np.ndarray:
