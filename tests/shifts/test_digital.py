@@ -168,6 +168,14 @@ def test_the_ends_of_video_range(kind, black, white):
     assert mixed_up(kind, (1, 1, 1)) == pytest.approx([white] * 3, abs=1e-9)
 
 
+def test_colour_has_a_range_of_its_own_in_video():
+    """219 steps for brightness and 224 for colour; blue has a Y of 0.114 and a Cb of 0.5."""
+    y, cb, cr = (16 + 219 * 0.114) / 255, 0.5 * 224 / 255, -0.5 * 0.114 / 0.701 * 224 / 255
+    expected = [y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb]
+    found = mixed_up("video_range_compressed", (0, 0, 1))
+    assert found == pytest.approx(np.clip(expected, 0, 1), abs=1e-5)
+
+
 def test_expanding_undoes_compressing_and_crushes_below_16():
     colours = 0.2 + 0.6 * random_images(1, 3, 8, 8)
     compressed = ColorMixup(mistake="video_range_compressed")(colours, streams(1))

@@ -174,6 +174,15 @@ def test_occlusion_covers_everything_with_grey_the_mean_or_noise():
     assert noise.var().item() == pytest.approx(1 / 12, rel=0.05)
 
 
+def test_what_covers_is_at_most_twice_as_wide_as_high_or_the_other_way_round():
+    grey = torch.zeros(60, 1, 100, 100)
+    covered = Occlusion(share=0.1)(grey, streams(60))[:, 0] > 0
+    rows, columns = (covered.any(axis).sum(1) for axis in (2, 1))
+    ratios = (columns / rows).log2()
+    assert -1.06 < ratios.min() < -0.7
+    assert 0.7 < ratios.max() < 1.06
+
+
 def test_what_was_covered_stays_covered_at_higher_severity():
     images = random_images(8, 1, 60, 60)
     less, more = (Occlusion(severity=s)(images, streams(8)) != images for s in (2, 4))

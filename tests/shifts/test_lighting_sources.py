@@ -83,6 +83,21 @@ def test_the_relief_is_the_slope_of_one_height_field():
     assert many.std(dim=(0, 2, 3)).tolist() == pytest.approx([1, 1], rel=0.1)
 
 
+def test_the_waves_of_the_relief_are_a_sixth_of_the_side():
+    """Slopes of cubic B-splines: their correlation is the second derivative of a B-spline of degree 7."""
+    down, across = places(torch.zeros(1, 1, 120, 120))
+    many = torch.stack([_Relief(down, across)(Streams(0, "c", (str(i),)))[0] for i in range(60)])
+    for lag, expected in ((20, -15 / 80), (40, -24 / 80)):
+        assert (many[:, lag:] * many[:, :-lag]).mean().item() == pytest.approx(expected, abs=0.06)
+
+
+def test_highlights_lie_in_the_middle_of_the_image():
+    dark = grey(0.0, n=60, channels=1)
+    found = light_of(Glare(specular=0.5, slope=0, grain=0), dark).flatten(1).argmax(1)
+    away = (torch.stack((found // 40, found % 40)) - 19.5).abs() / 40
+    assert 0.28 < away.max() <= 0.35 + 0.5 / 40
+
+
 def test_brushing_leaves_lines_in_one_direction():
     down, across = places(torch.zeros(1, 1, 90, 90))
     along_x = _Brush(down, across)(streams(), 0.25)  # slopes point down, lines run across
@@ -178,6 +193,13 @@ def test_the_sun_stands_on_one_side_and_the_sky_is_everywhere():
         assert middle.item() == pytest.approx((bright.max() + bright.min()).item() / 2, rel=1e-3)
     suns = 1 - torch.einsum("c,nchw->nhw", luminance, out).amin((1, 2)) / 0.2
     assert 0.1 < suns.min() < 0.4 < 0.6 < suns.max() < 0.9
+
+
+def test_golden_and_blue_hours_are_drawn():
+    """On the far side of a sun without sky light around it, what is left is the share of the sky."""
+    dim = light_of(Dusk(severity=0, gradient=1), grey(0.2, n=80, channels=1)).amin((1, 2, 3)) / 0.2
+    assert 0.1 - 1e-3 < dim.min() < 0.2
+    assert 0.8 < dim.max() < 0.9 + 1e-3
 
 
 def test_dusk_without_colour_for_other_channels():

@@ -151,6 +151,16 @@ def test_motion_leaves_the_object_in_place_and_the_published_kernel_does_not():
     assert -across == pytest.approx((weights * places).sum() / weights.sum(), abs=1e-6)
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_each_sample_draws_the_direction_of_its_motion(legacy):
+    """From all; the published ones are within 45 degrees of the rows."""
+    out = MotionBlur(radius_px=10, sigma_px=5, legacy=legacy)(spot(61).expand(30, -1, -1, -1), streams(30))
+    places = torch.arange(61, dtype=torch.float64)
+    down, across = ((light @ places**2) - (light @ places) ** 2 for light in (out[:, 0].sum(2), out[:, 0].sum(1)))
+    steep = (down > across + 1).double().mean()  # the variance of the light along each axis
+    assert steep == 0 if legacy else 0.2 < steep < 0.8
+
+
 def test_motion_goes_counter_clockwise_from_the_rows():
     out = MotionBlur(radius_px=10, sigma_px=1e6, degrees=45)(spot(41), streams())[0, 0]
     assert out[13, 27] > 0.01  # up and to the right

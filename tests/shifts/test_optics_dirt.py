@@ -61,6 +61,15 @@ def test_a_scratch_has_the_stated_profile():
     assert 0.05 * 200 < lost < 1.2 * 200  # the length in pixels, some of it beyond the edge
 
 
+def test_scratches_have_all_depths_and_lengths():
+    left = passed(LensScratches(count=1, opacity=0.5, veil=0, width=0.02, glow=0), side=100, n=60)
+    deepest = 1 - left.amin((1, 2))
+    assert (deepest < 0.3).double().mean() > 0.2  # a third of 0.4 to 1 of the opacity
+    assert 0.45 < deepest.max() < 0.5 + 1e-6
+    lengths = (1 - left).sum((1, 2)) / (deepest * 2 * math.sqrt(2 * math.pi)) / 100
+    assert lengths.max() > 0.7  # of the side; they end softly, and many go over the edge
+
+
 def test_a_scratch_below_a_pixel_keeps_back_what_it_would():
     wide, narrow = (
         passed(LensScratches(count=5, opacity=0.2, veil=0, glow=0, width=0.002), side) for side in (400, 60)

@@ -6,6 +6,7 @@ import torch
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.ageing import Ageing
 from robustbench_lite.shifts.compression import JPEG
+from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.light import to_linear, to_srgb
 from robustbench_lite.shifts.phone import Phone
 
@@ -68,6 +69,20 @@ def test_white_balance_of_the_phone_changes_red_and_blue():
     red, green, blue = out.log2().T
     assert green.abs().max() < 1e-4
     assert (red**2 + blue**2).tolist() == pytest.approx([0.25] * 5, rel=1e-3)
+
+
+def test_the_phone_counts_electrons_and_reads_them_with_noise():
+    for light in (0.1, 0.4):
+        out = to_linear(Phone(severity=0, full_well_e=200)(flat(light), streams(1)))
+        assert out.var().item() == pytest.approx(light / 200 + (3 / 200) ** 2, rel=0.04)
+    between = Phone(severity=1.5).values(torch.zeros(1, 3, 32, 32)).full_well_e
+    assert between == pytest.approx(2 / (1 / 2000 + 1 / 1000))
+
+
+def test_denoising_is_a_gaussian_of_stored_values():
+    images = torch.rand(1, 3, 40, 30, generator=torch.Generator().manual_seed(0)).double()
+    out = Phone(severity=0, denoise_px=1.2)(images, streams(1))
+    assert torch.allclose(out, GaussianBlur(sigma_px=1.2)(images, streams(1)), atol=1e-4)
 
 
 def test_sharpening_leaves_halos_at_an_edge():

@@ -131,6 +131,14 @@ def test_ice_is_as_bright_as_the_photographs_of_the_published_frost():
     assert 0.06 < pieces.std((1, 2, 3)).mean().item() < 0.14
 
 
+def test_ice_is_up_to_a_quarter_thinner_or_thicker():
+    """In images nearly as large as the window, which all see most of it."""
+    pieces = Frost(image_weight=0, frost_weight=0.5, scale=0.05)(torch.zeros(60, 1, 200, 200), streams(60))
+    thickness = pieces.mean((1, 2, 3)) / (0.5 * window(220).mean())
+    assert 0.73 < thickness.min() < 0.8
+    assert 1.2 < thickness.max() < 1.27
+
+
 def test_a_smaller_window_has_smaller_crystals():
     def likeness(side, lag):
         ice = window(side) - window(side).mean()

@@ -113,6 +113,15 @@ def test_mud_hides_and_water_only_adds_light():
     assert (shining & ~hidden).sum() == 0  # water where mud would be
 
 
+def test_water_is_pale_turquoise_and_both_have_a_grey():
+    light = Spatter(severity=5)(torch.zeros(1, 3, 64, 64), streams(1))
+    brightest = light.flatten(2)[0, :, light.sum(1).argmax()]
+    assert (brightest / brightest[2]).tolist() == pytest.approx([175 / 238, 1, 1])
+    grey = Spatter(severity=5, mud=True, intensity=0)(torch.ones(1, 1, 64, 64), streams(1))
+    mud = (0.2125 * 63 + 0.7154 * 42 + 0.0721 * 20) / 255
+    assert grey.min().item() == pytest.approx(mud, rel=1e-4)
+
+
 def test_no_drop_changes_nothing():
     image = torch.rand(1, 3, 20, 20)
     assert torch.equal(Spatter(threshold=9)(image, streams(1)), image)

@@ -36,6 +36,28 @@ def test_the_extinction_of_rain_is_twice_the_area_of_its_drops(rate):
     assert precipitation.rain(rate).extinction * 1000 == pytest.approx(0.21 * rate**0.74, rel=0.7)
 
 
+def test_drops_fall_as_fast_as_they_were_measured():
+    """Gunn & Kinzer (J. Meteor. 1949), in air at rest, which Atlas, Srivastava & Sekhon fitted."""
+    speeds = precipitation.rain(10).speed(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert speeds.tolist() == pytest.approx([4.03, 6.49, 8.06, 8.83, 9.09], abs=0.12)
+
+
+@pytest.mark.parametrize(("kind", "rate", "tolerance"), [("rain", 5, 0.3), ("rain", 50, 0.3), ("snow", 1, 0.1)])
+def test_what_falls_adds_up_to_the_rate(kind, rate, tolerance):
+    """Volume of the melted particles times their speed: mm³/m³ · m/s are 0.0036 mm/h."""
+    fall, mm = getattr(precipitation, kind)(rate), np.linspace(0, 30, 30_001)
+    speed = fall.speed(torch.from_numpy(mm)).numpy().clip(0)
+    flow = np.trapezoid(math.pi / 6 * mm**3 * fall.n_0 * np.exp(-fall.slope * mm) * speed, mm)
+    assert 0.0036 * flow == pytest.approx(rate, rel=tolerance)
+
+
+def test_heavier_snow_is_of_larger_flakes():
+    assert precipitation.snow(3).slope < 0.7 * precipitation.snow(1).slope
+    assert precipitation.snow(3).n_0 < 0.5 * precipitation.snow(1).n_0
+    density = 1 / precipitation.snow(1).swelling ** 3  # of a flake, that of water being 1
+    assert density == pytest.approx(0.06, rel=0.1)
+
+
 @pytest.mark.parametrize("fall", [precipitation.rain(60), precipitation.snow(2)])
 def test_as_much_is_covered_as_there_are_particles(fall):
     """A particle at depth z fills (D f / z)² π / 4 pixels, and the image sees H W (z / f)² m² there."""
