@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite.shifts.light import to_linear, to_srgb
-from robustbench_lite.shifts.scale import Change, ScaledShift, at_severity, fixed, scaled
+from robustbench_lite.shifts.scale import Change, ScaledShift, fixed, scaled
 
 # Foggy Cityscapes (Sakaridis et al., IJCV 2018) has 600, 300 and 150 m.
 _VISIBILITY_M = (math.inf, 2000, 1000, 600, 300, 150)
@@ -42,29 +41,18 @@ class Haze(ScaledShift):
 
     smooth = ("visibility_m", "airlight")
 
-    visibility_m: float | None = scaled(_VISIBILITY_M, 1, math.inf, "metres at which 5 % of the contrast is left")
+    visibility_m: float | None = scaled(
+        _VISIBILITY_M, 1, math.inf, "metres at which 5 % of the contrast is left", inverse=True
+    )
     near_m: float = fixed(10, 0.01, 1e6, "distance of the bottom row in metres")
     far_m: float = fixed(200, 0.01, 1e6, "distance of the top row in metres")
     airlight: float = fixed(0.8, 0, 1, "linear light of the haze; 1 is white")
-
-    def values(self, images: Tensor) -> SimpleNamespace:
-        """As for all shifts; but between two levels the extinction is linear, not the visibility."""
-        at = super().values(images)
-        if self.visibility_m is None:
-            at.visibility_m = visibility(self.severity, _VISIBILITY_M)
-        return at
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         depth = ground_plane(at.near_m, at.far_m, like)
         seen = transmission(at.visibility_m, depth)
         air = at.airlight * (1 - seen)
         return lambda image, _: to_srgb(to_linear(image) * seen + air)
-
-
-def visibility(severity: float, levels_m: Sequence[float]) -> float:
-    """Metres at a severity: its inverse, and so the extinction, is linear between the levels."""
-    inverse = at_severity(severity, [1 / metres for metres in levels_m])
-    return 1 / inverse if inverse else math.inf
 
 
 def transmission(visibility_m: float | Tensor, depth_m: Tensor) -> Tensor:

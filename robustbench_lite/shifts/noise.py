@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from torch import Tensor
 
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.scale import Change, ScaledShift, at_size, scaled
+from robustbench_lite.shifts.scale import Change, ScaledShift, scaled
 
 # Hendrycks & Dietterich (ICLR 2019): CIFAR-10-C, Tiny-ImageNet-C, ImageNet-C.
 _SIGMA = {
@@ -23,7 +23,6 @@ _PHOTONS = {
     64: (1e9, 250, 100, 50, 30, 15),
     224: (1e9, 60, 25, 12, 5, 3),
 }
-_GRAIN = {side: [1 / photons for photons in levels] for side, levels in _PHOTONS.items()}
 _AMOUNT = {
     32: (0, 0.01, 0.02, 0.03, 0.05, 0.07),
     64: (0, 0.01, 0.02, 0.05, 0.08, 0.14),
@@ -79,14 +78,7 @@ class ShotNoise(ScaledShift):
     random = True
     differentiable = False
 
-    photons: float | None = scaled(_PHOTONS, 0.1, 1e9, "photons in a white value")
-
-    def values(self, images: Tensor) -> SimpleNamespace:
-        """As for all shifts; but between two levels the variance is linear, not the number of photons."""
-        at = super().values(images)
-        if self.photons is None:
-            at.photons = 1 / at_size(self.severity, _GRAIN, images)
-        return at
+    photons: float | None = scaled(_PHOTONS, 0.1, 1e9, "photons in a white value", inverse=True)
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         def count(images: Tensor, streams: Streams) -> Tensor:

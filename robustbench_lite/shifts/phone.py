@@ -8,16 +8,14 @@ from types import SimpleNamespace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, grid_sample, pad
+from torch.nn.functional import grid_sample
 
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.blur import Blur
 from robustbench_lite.shifts.compression import JPEG
-from robustbench_lite.shifts.light import channel_gains, expose_sensor, to_linear, to_srgb
-from robustbench_lite.shifts.motion import line_kernel
+from robustbench_lite.shifts.light import channel_gains, expose_sensor, smear, to_linear, to_srgb
 from robustbench_lite.shifts.resolution import coarse_pixels, enlarging
 from robustbench_lite.shifts.scale import Change, ScaledShift, scaled
-from robustbench_lite.shifts.sensor import noise_between
 
 _PIXEL_SHARE = {
     32: (1, 0.97, 0.93, 0.88, 0.82, 0.75),
@@ -73,17 +71,10 @@ class Phone(ScaledShift):
     aberration: float | None = scaled(_CA, 0, 0.1, "how much larger red is and smaller blue, as a share")
     shake: float | None = scaled(_SHAKE, 0, 0.2, "length of the path as a share of the side")
     error_ev: float | None = scaled(_ERROR_EV, 0, 3, "error of the white balance in stops")
-    full_well_e: float | None = scaled(_FULL_WELL_E, 1, 1e9, "electrons of a white pixel")
+    full_well_e: float | None = scaled(_FULL_WELL_E, 1, 1e9, "electrons of a white pixel", inverse=True)
     denoise_px: float | None = scaled(_DENOISE_PX, 0, 20, "standard deviation in pixels of the sensor")
     sharpen: float | None = scaled(_SHARPEN, 0, 10, "share of the unsharp mask that is added")
     quality: int | None = scaled(_QUALITY, 1, 100, "JPEG quality")
-
-    def values(self, images: Tensor) -> SimpleNamespace:
-        """As for all shifts; but between two levels the variance of the noise is linear."""
-        at = super().values(images)
-        if self.full_well_e is None:
-            at.full_well_e = noise_between(self.severity, _FULL_WELL_E)
-        return at
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         lens = _lens(at, like)
@@ -95,12 +86,14 @@ class Phone(ScaledShift):
         halo = Blur(_HALO_PX, small)
         store = self.quality is not None or self.severity > 0  # else one effect is studied alone
         compress = JPEG().change(at, small) if store else lambda image, _: image
-        reach = at.shake * (height * width) ** 0.5 / 2
+        path_px = at.shake * (height * width) ** 0.5
 
         def photograph(image: Tensor, stream: Streams) -> Tensor:
             shaken, cast = (2 * math.pi * stream.uniform((2,), "directions", like=image)[0]).tolist()
             light = to_linear(_through(lens, image)) if lens is not None else to_linear(image)
-            light = rows @ _shake(light, reach, math.degrees(shaken)) @ columns.T
+            if path_px:
+                light = smear(light, path_px * math.sin(shaken), path_px * math.cos(shaken))
+            light = rows @ light @ columns.T
             if channels == 3:
                 ev = (at.error_ev * math.cos(cast), 0, at.error_ev * math.sin(cast))
                 light = light * channel_gains([2**one for one in ev], light)
@@ -131,13 +124,3 @@ def _lens(at: SimpleNamespace, like: Tensor) -> Tensor | None:
 
 def _through(lens: Tensor, image: Tensor) -> Tensor:
     return grid_sample(image[0, :, None], lens, "bilinear", "border", align_corners=False)[None, :, 0]
-
-
-def _shake(light: Tensor, reach: float, degrees: float) -> Tensor:
-    if reach == 0:
-        return light
-    places = torch.linspace(-reach, reach, 2 * math.ceil(2 * reach) + 1, dtype=torch.float64)
-    kernel = line_kernel(places, torch.full_like(places, 1 / len(places)), degrees).to(light)
-    margin = len(kernel) // 2
-    wide = pad(light, (margin,) * 4, mode="replicate")
-    return conv2d(wide[0, :, None], kernel[None, None])[None, :, 0]

@@ -33,9 +33,10 @@ class _Argument(NamedTuple):
     high: float
     meaning: str
     levels: Levels | None
+    inverse: bool = False
 
 
-def scaled(levels: Levels, low: float, high: float, meaning: str) -> Any:
+def scaled(levels: Levels, low: float, high: float, meaning: str, *, inverse: bool = False) -> Any:
     """A number that the severity sets unless it is given: a field whose default is None.
 
     Args:
@@ -43,8 +44,10 @@ def scaled(levels: Levels, low: float, high: float, meaning: str) -> Any:
         low: the smallest value that may be given.
         high: the largest.
         meaning: unit and meaning, for the message to one who is out of range.
+        inverse: between two levels not the number is linear but its inverse, as the variance of noise is where
+            the number counts electrons.
     """
-    return dataclasses.field(default=None, metadata={"argument": _Argument(low, high, meaning, levels)})
+    return dataclasses.field(default=None, metadata={"argument": _Argument(low, high, meaning, levels, inverse)})
 
 
 def fixed(default: float | None, low: float, high: float, meaning: str) -> Any:
@@ -99,7 +102,7 @@ class ScaledShift(Shift):
         for name, argument in self.arguments().items():
             value = getattr(self, name)
             if value is None and argument.levels is not None:
-                value = at(self.severity, argument.levels, images)
+                value = at(self.severity, argument.levels, images, inverse=argument.inverse)
             found[name] = value
         return SimpleNamespace(**found)
 
@@ -179,9 +182,18 @@ def at_severity(severity: float, levels: Sequence[float]) -> float:
     return float(levels[below] + (levels[below + 1] - levels[below]) * (severity - below))
 
 
-def at(severity: float, levels: Levels, images: Tensor) -> float:
-    """The value of a scale at a severity, for images (N, C, H, W)."""
+def at(severity: float, levels: Levels, images: Tensor, *, inverse: bool = False) -> float:
+    """The value of a scale at a severity, for images (N, C, H, W); see ``scaled``."""
+    if inverse:
+        value = at(severity, _inverted(levels), images)
+        return 1 / value if value else math.inf
     return at_size(severity, levels, images) if isinstance(levels, Mapping) else at_severity(severity, levels)
+
+
+def _inverted(levels: Levels) -> Levels:
+    if isinstance(levels, Mapping):
+        return {side: [1 / level for level in of_side] for side, of_side in levels.items()}
+    return [1 / level for level in levels]
 
 
 def at_size(severity: float, scales: Mapping[int, Sequence[float]], images: Tensor) -> float:

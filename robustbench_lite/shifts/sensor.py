@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -10,16 +9,11 @@ from torch import Tensor
 
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.light import expose_sensor, to_linear, to_srgb
-from robustbench_lite.shifts.scale import Change, ScaledShift, at_severity, fixed, scaled
+from robustbench_lite.shifts.scale import Change, ScaledShift, fixed, scaled
 
 _FULL_WELL_E = (1e9, 1000, 400, 150, 60, 25)
 _GAIN_DB = (0, 1.5, 3, 5, 7.5, 10)  # 6 dB are one stop
 _GAIN_WELL_E = (1e9, 2000, 2000, 2000, 2000, 2000)
-
-
-def noise_between(severity: float, levels: Sequence[float]) -> float:
-    """Electrons at a severity. Between two levels their inverse is linear: it is the variance of the noise."""
-    return 1 / at_severity(severity, [1 / electrons for electrons in levels])
 
 
 @dataclass(frozen=True)
@@ -30,7 +24,7 @@ class SensorNoise(ScaledShift):
     b = (read_noise_e² + dark_e) / full_well_e². The camera's gain brings the image back to its brightness, so
     few electrons mean a high ISO setting, a short exposure or small pixels. The levels are our choice: an
     industrial sensor has wells of 10,000 to 30,000 electrons, and each doubling of its gain halves those that
-    fill the range; read noise is 2 to 7 electrons. Differentiable.
+    fill the range; read noise is 2 to 7 electrons. Between two levels the variance is linear. Differentiable.
 
     Not modelled: the skew of the Poisson distribution, for which its Gaussian stands (below some 20 electrons
     that shows); patterns that stay (``fixed_pattern``, ``hot_pixels``, ``banding``); demosaicing and denoising,
@@ -46,16 +40,9 @@ class SensorNoise(ScaledShift):
     random = True
     smooth = ("full_well_e", "read_noise_e")
 
-    full_well_e: float | None = scaled(_FULL_WELL_E, 1, 1e9, "electrons of a white pixel")
+    full_well_e: float | None = scaled(_FULL_WELL_E, 1, 1e9, "electrons of a white pixel", inverse=True)
     read_noise_e: float = fixed(3, 0, 1e4, "standard deviation in electrons")
     dark_e: float = fixed(0, 0, 1e6, "electrons of the dark current")
-
-    def values(self, images: Tensor) -> SimpleNamespace:
-        """As for all shifts; but between two levels the variance is linear, not the number of electrons."""
-        at = super().values(images)
-        if self.full_well_e is None:
-            at.full_well_e = noise_between(self.severity, _FULL_WELL_E)
-        return at
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         floor_e = (at.read_noise_e**2 + at.dark_e) ** 0.5 if at.dark_e else at.read_noise_e
@@ -89,15 +76,8 @@ class Gain(ScaledShift):
     smooth = ("gain_db",)
 
     gain_db: float | None = scaled(_GAIN_DB, -40, 40, "error of the gain in decibels")
-    full_well_e: float | None = scaled(_GAIN_WELL_E, 1, 1e9, "electrons of a white pixel")
+    full_well_e: float | None = scaled(_GAIN_WELL_E, 1, 1e9, "electrons of a white pixel", inverse=True)
     read_noise_e: float = fixed(5, 0, 1e4, "standard deviation in electrons")
-
-    def values(self, images: Tensor) -> SimpleNamespace:
-        """As for all shifts; but up to level 1 the noise grows from nothing to the sensor's own."""
-        at = super().values(images)
-        if self.full_well_e is None:
-            at.full_well_e = noise_between(self.severity, _GAIN_WELL_E)
-        return at
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         factor = 10 ** (at.gain_db / 20)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts import precipitation
-from robustbench_lite.shifts.haze import ground_plane, transmission, visibility
+from robustbench_lite.shifts.haze import ground_plane, transmission
 from robustbench_lite.shifts.ice import Ice
 from robustbench_lite.shifts.light import DAYLIGHT_K, channel_gains, lamp_gains, places, to_linear, to_srgb
 from robustbench_lite.shifts.scale import Change, ScaledShift, fixed, scaled
@@ -67,20 +67,15 @@ class Winter(ScaledShift):
     white_balance: float = fixed(0.3, 0, 1, "share of the colour cast that is taken out")
     exposure_ev: float | None = scaled(_EXPOSURE_EV, -10, 0, "change of the light in stops")
     ambient: float | None = scaled(_AMBIENT, 0, 1, "share of the light that is left in the shadow")
-    visibility_m: float | None = scaled(_VISIBILITY_M, 1, math.inf, "metres at which 5 % of the contrast is left")
+    visibility_m: float | None = scaled(
+        _VISIBILITY_M, 1, math.inf, "metres at which 5 % of the contrast is left", inverse=True
+    )
     snow_mm_h: float | None = scaled(_SNOW_MM_H, 0, 50, "millimetres of water per hour, falling as snow")
     frost: float | None = scaled(_FROST, 0, 1, "share of the light that ice takes at the rim of the image")
     exposure_ms: float = fixed(10, 0.01, 1000, "time that the shutter is open, in milliseconds")
     near_m: float = fixed(10, 0.01, 1e6, "distance of the bottom row in metres")
     far_m: float = fixed(200, 0.01, 1e6, "distance of the top row in metres")
     airlight: float = fixed(0.8, 0, 1, "linear light of the sky before the exposure; 1 is white")
-
-    def values(self, images: Tensor) -> SimpleNamespace:
-        """As for all shifts; but between two levels the extinction is linear, not the visibility."""
-        at = super().values(images)
-        if self.visibility_m is None:
-            at.visibility_m = visibility(self.severity, _VISIBILITY_M)
-        return at
 
     def change(self, at: SimpleNamespace, like: Tensor) -> Change:
         down, across = places(like)

@@ -6,26 +6,14 @@ import io
 import numpy as np
 import pytest
 import torch
+from made_images import random_images, smooth_images, streams
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.compression import JPEG
 from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.rotation import Rotation
 from robustbench_lite.shifts.tone import Brightness, Contrast
-
-
-def streams(n):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
-
-
-def random_images(*shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
-
-
-def smooth_images(n, height, width):
-    return GaussianBlur(sigma_px=2)(random_images(n, 3, height, width), streams(n))
 
 
 @pytest.mark.parametrize("sigma", [0.4, 1.3, 6.0])  # 6 px: the kernel is wider than the image

@@ -6,23 +6,15 @@ import io
 import numpy as np
 import pytest
 import torch
+from made_images import random_images, streams
 from PIL import Image, features
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.color_mixup import ColorMixup
 from robustbench_lite.shifts.compression import WebP
 from robustbench_lite.shifts.resampling import Pixelate, ResizeFilter
 from robustbench_lite.shifts.saturation import Saturation
 from robustbench_lite.shifts.tone import Gamma
-
-
-def streams(n):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
-
-
-def random_images(*shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 # The published parameters among them: less, more, and more with an offset.

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
+from made_images import random_images, smooth_images, streams
 
 from robustbench_lite.cli_sweeps import _sweep
 from robustbench_lite.errors import InputError
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.camera_angle import CameraAngle
 from robustbench_lite.shifts.elastic import Elastic
 from robustbench_lite.shifts.flip import Flip
@@ -16,18 +16,6 @@ from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.occlusion import Occlusion
 from robustbench_lite.shifts.rotation import Rotation
 from robustbench_lite.types import Fills
-
-
-def streams(n, seed=0):
-    return Streams(seed, "condition", tuple(str(i) for i in range(n)))
-
-
-def random_images(*shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
-
-
-def smooth_images(n, height, width):
-    return GaussianBlur(sigma_px=2)(random_images(n, 3, height, width), streams(n))
 
 
 def spot(height, width, y, x):

@@ -4,18 +4,14 @@ import math
 
 import pytest
 import torch
+from made_images import streams
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.color_temperature import ColorTemperature
 from robustbench_lite.shifts.light import lamp_gains, places, to_linear, to_srgb
 from robustbench_lite.shifts.overexposed import Overexposed
 from robustbench_lite.shifts.shadow import Shadow, _seen
 from robustbench_lite.shifts.uneven import Uneven
-
-
-def streams(n=1):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
 
 
 def grey(light=0.4, n=1, channels=3, side=40):

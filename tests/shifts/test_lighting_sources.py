@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_images import streams
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import Streams
@@ -13,10 +14,6 @@ from robustbench_lite.shifts.dusk import Dusk
 from robustbench_lite.shifts.flicker import Flicker
 from robustbench_lite.shifts.glare import Glare, _Brush, _Mirror, _Relief
 from robustbench_lite.shifts.light import places, planckian_rgb, to_linear, to_srgb
-
-
-def streams(n=1):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
 
 
 def grey(light, n=1, channels=3, height=40, width=40):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_images import streams
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.light import (
     Bloom,
     expose_sensor,
@@ -21,10 +21,6 @@ from robustbench_lite.shifts.light import (
     to_srgb,
 )
 from robustbench_lite.shifts.night import Night
-
-
-def streams(n=1):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
 
 
 def ramp(channels=3, side=32):

@@ -6,24 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_images import random_images, streams
 from scipy import ndimage
 from scipy.special import j1
 
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.blur import Blur, Convolution
 from robustbench_lite.shifts.defocus import DefocusBlur, disk
 from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.glass import GlassBlur
 from robustbench_lite.shifts.motion import MotionBlur
 from robustbench_lite.shifts.zoom_blur import ZoomBlur
-
-
-def streams(n=1):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
-
-
-def random_images(*shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 def wave(side, cycles_per_px, degrees=0.0):

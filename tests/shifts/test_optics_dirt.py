@@ -4,14 +4,10 @@ import math
 
 import pytest
 import torch
+from made_images import streams
 
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.dirt import LensDust, LensScratches
 from robustbench_lite.shifts.light import to_linear, to_srgb
-
-
-def streams(n=1):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
 
 
 def passed(shift, side=128, n=1):

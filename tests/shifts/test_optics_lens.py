@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from made_images import streams
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.bloom import Bloom
 from robustbench_lite.shifts.chromatic_aberration import ChromaticAberration
 from robustbench_lite.shifts.defocus import DefocusBlur
@@ -17,10 +17,6 @@ from robustbench_lite.types import Fills
 
 HEIGHT, WIDTH = 121, 161
 CORNER = math.hypot(HEIGHT, WIDTH) / 2
-
-
-def streams(n=1):
-    return Streams(0, "condition", tuple(str(i) for i in range(n)))
 
 
 def spot(down, across, channels=3):

@@ -2,17 +2,13 @@
 
 import pytest
 import torch
+from made_images import streams
 
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.ageing import Ageing
 from robustbench_lite.shifts.compression import JPEG
 from robustbench_lite.shifts.gaussian_blur import GaussianBlur
 from robustbench_lite.shifts.light import to_linear, to_srgb
 from robustbench_lite.shifts.phone import Phone
-
-
-def streams(n, seed=0):
-    return Streams(seed, "condition", tuple(str(i) for i in range(n)))
 
 
 def flat(light, n=1, channels=3, side=160):

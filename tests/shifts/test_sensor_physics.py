@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from made_images import streams
 from torch.nn.functional import avg_pool2d, interpolate
 
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.fixed_pattern import Banding, FixedPattern, HotPixels
 from robustbench_lite.shifts.light import to_linear, to_srgb
 from robustbench_lite.shifts.quantisation import Quantisation
@@ -16,10 +16,6 @@ from robustbench_lite.shifts.sensor import Gain, SensorNoise
 from robustbench_lite.shifts.white_balance import WhiteBalanceError
 
 SIDE = 160
-
-
-def streams(n, seed=0):
-    return Streams(seed, "condition", tuple(str(i) for i in range(n)))
 
 
 def flat(*lights, n=1, channels=1):

@@ -5,22 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_images import random_images, streams
 
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.fields import Plasma
 from robustbench_lite.shifts.fog import Fog
 from robustbench_lite.shifts.frost import Frost
 from robustbench_lite.shifts.haze import Haze
 from robustbench_lite.shifts.ice import window
 from robustbench_lite.shifts.light import to_linear, to_srgb
-
-
-def streams(n, seed=0):
-    return Streams(seed, "condition", tuple(str(i) for i in range(n)))
-
-
-def random_images(*shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 def diamond_square(numbers, side):

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from made_images import streams
 
-from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.fog import Fog
 from robustbench_lite.shifts.frost import Frost
 from robustbench_lite.shifts.snow import Snow
@@ -35,10 +35,6 @@ PUBLISHED = [
     (Spatter(mean=0.65, spread=0.3, sigma_px=1, threshold=0.65, intensity=1.5, mud=True), 22.4),
     (Spatter(mean=0.67, spread=0.4, sigma_px=1, threshold=0.65, intensity=1.5, mud=True), 20.2),
 ]
-
-
-def streams(n, seed=0):
-    return Streams(seed, "condition", tuple(str(i) for i in range(n)))
 
 
 def share_above(z):

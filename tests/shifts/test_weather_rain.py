@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_images import streams
 
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts import precipitation
@@ -15,10 +16,6 @@ from robustbench_lite.shifts.rain import Rain
 from robustbench_lite.shifts.winter import Winter
 
 NEAR_M, FAR_M, VIEW = 0.25, 1.5, 50
-
-
-def streams(n, seed=0):
-    return Streams(seed, "condition", tuple(str(i) for i in range(n)))
 
 
 def one(i):
