@@ -87,6 +87,9 @@ PUBLISHED = {
     "cifar10_c": f"{PACKAGE}.shifts.published:CIFAR10C",
 }
 
+# Written into records by rb shift --search; nothing to ask for, and so not listed.
+UNLISTED = {"shift": {"worst_of_each": f"{PACKAGE}.search:WorstOfEach"}}
+
 BUILTIN: dict[str, dict[str, str]] = {
     "attack": {
         "fgsm": f"{PACKAGE}.attacks.fgsm:FGSM",

@@ -21,7 +21,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from robustbench_lite.errors import InputError, UnknownNameError
-from robustbench_lite.names import BUILTIN, FAMILIES, PACKAGE, PUBLISHED
+from robustbench_lite.names import BUILTIN, FAMILIES, PACKAGE, PUBLISHED, UNLISTED
 from robustbench_lite.references import is_reference, load_reference
 from robustbench_lite.specs import Call, format_call, format_value, parse, without
 from robustbench_lite.types import Attack, Condition, Shift, is_shift
@@ -42,6 +42,10 @@ def names(kind: str) -> dict[str, str]:
     return {**theirs, **BUILTIN[kind]}
 
 
+def _known(kind: str) -> dict[str, str]:
+    return {**names(kind), **UNLISTED.get(kind, {})}
+
+
 @functools.cache
 def _entry_points() -> list[tuple[str, str]]:
     return [(point.name, point.value) for point in entry_points(group=PACKAGE)]
@@ -51,7 +55,7 @@ def canonical_name(kind: str, name: str) -> str | None:
     """The registered spelling of a name, or None if nothing is registered under it."""
     wanted = _plain(name)
     wanted = _ALSO.get(kind, {}).get(wanted, wanted)
-    return next((known for known in names(kind) if _plain(known) == wanted), None)
+    return next((known for known in _known(kind) if _plain(known) == wanted), None)
 
 
 def family(shift: str) -> str:
@@ -74,7 +78,7 @@ def load(kind: str, name: str) -> Any:
         return load_reference(BUILTIN["attack"]["torchattacks"])(member)
     known = canonical_name(kind, name)
     if known is not None:
-        return load_reference(names(kind)[known])
+        return load_reference(_known(kind)[known])
     if is_reference(name):
         return load_reference(name)
     raise UnknownNameError(kind, name, names(kind))
@@ -203,7 +207,7 @@ def name_of(cls: type) -> str:
     """The name that ``load`` finds the class under."""
     here = f"{cls.__module__}:{cls.__qualname__}"
     for kind in ("attack", "shift", "generator"):
-        for name, where in names(kind).items():
+        for name, where in _known(kind).items():
             if where == here:
                 return name
     path = getattr(sys.modules.get(cls.__module__), "__rb_path__", None)
