@@ -17,7 +17,7 @@ from robustbench_lite.attacks.losses import reached, wanted
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.registry import make, name_of, spec
 from robustbench_lite.rng import Streams
-from robustbench_lite.shifts.scale import check_colour, lacks_colour
+from robustbench_lite.shifts.scale import ScaledShift, begins_clean, check_colour, lacks_colour
 from robustbench_lite.types import Attack, Condition, Fills, Model, Shift, Traced, is_attack, is_shift
 
 BUDGET_TOLERANCE = 1e-6
@@ -66,6 +66,24 @@ def plan(conditions: Sequence[Condition | Attack | Shift | str], eps: dict[str, 
 def needing_colour(conditions: Sequence[Condition], channels: int) -> list[Condition]:
     """The conditions with a shift of colour, if images of so many channels have none."""
     return [c for c in conditions if any(is_shift(part) and lacks_colour(part, channels) for part in c.parts)]
+
+
+def by_severity(condition: Condition, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What a record says of a single shift: ``values`` that follow its severity, and ``from_clean``.
+
+    Args:
+        condition: any.
+        shape: (C, H, W) of an image.
+    """
+    part = condition.parts[0] if len(condition.parts) == 1 else None
+    if not isinstance(part, ScaledShift):
+        return {}
+    like, at = torch.empty(1, *shape), (part.severity, 1, 5)
+    here, mild, strong = (vars(dataclasses.replace(part, severity=severity).values(like)) for severity in at)
+    return {
+        "values": {name: float(here[name]) for name in here if mild[name] != strong[name]},
+        "from_clean": begins_clean(part),
+    }
 
 
 def check_fits(

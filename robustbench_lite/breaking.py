@@ -18,6 +18,7 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Evaluation, Progress, evaluate
 from robustbench_lite.registry import make, severity_of, spec
 from robustbench_lite.runs import BreakingPoint, ConditionRecord
+from robustbench_lite.shifts.scale import begins_clean
 from robustbench_lite.specs import parse, without
 from robustbench_lite.types import Attack, Shift, is_shift
 
@@ -159,6 +160,11 @@ def scalable(given: Shift | str) -> Shift:
     if severity_of(part) is None:
         raise InputError(
             f"{spec(part)} has no severity: no breaking point can be sought.", "Leave out an argument."
+        )
+    if not begins_clean(part):
+        raise InputError(
+            f"{spec(part)} changes the images at severity 0 already: its severity is not how far it goes.",
+            "Leave out what the severity sets, or look for the worst case in a range: --search.",
         )
     if isinstance(given, str) and "severity" in parse(given)[0].arguments:
         raise InputError(

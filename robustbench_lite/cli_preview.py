@@ -44,7 +44,8 @@ def run_preview(
     if common.json:
         console.print_json(plan)
         return
-    sys.stdout.write(f"{len(kept)} shifts of {len(dataset)} images of {dataset.spec}\npreview: {out}\n")
+    shown = f"{len(kept)} shift{'s' * (len(kept) > 1)}, {len(dataset)} image{'s' * (len(dataset) > 1)}"
+    sys.stdout.write(f"{shown} of {dataset.spec}\npreview: {out}\n")
 
 
 def data_and_sweeps(common: Common, found: Sequence[Sweep], limit: int) -> tuple[Dataset, list[Sweep]]:

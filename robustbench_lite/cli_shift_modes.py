@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_sweeps import Sweep, optional, sweeps
+from robustbench_lite.cli_sweeps import Sweep, levels_of, optional, sweeps
 from robustbench_lite.errors import InputError
 from robustbench_lite.runs import read_run
 
@@ -75,6 +75,10 @@ def run_shift(
         )
     if baseline and (not suites or modes.preview):
         raise InputError("--baseline is what the errors of a published set are divided by.", "Give --suite.")
+    if baseline and severity is not None and not set(levels_of(severity)) >= {1, 2, 3, 4, 5}:
+        raise InputError(
+            f"--baseline needs all five severities of a published set, not {severity}.", "Leave --severity out."
+        )
     reference = None if baseline is None else read_run(baseline)
     scale: Scale | None = None
     if modes.scale is not None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 from torch import Tensor
 
-from robustbench_lite.applying import plan
+from robustbench_lite.applying import by_severity, check_fits, plan
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.classifiers.pieces import default_batch
@@ -94,7 +94,8 @@ def evaluate(
         ``error``) that is less than was asked for; a failure before the first result is raised.
 
     Raises:
-        InputError: the network does not fit the data, or returns values that are not finite on clean images.
+        InputError: the network or a condition does not fit the data, or the network returns values that are not
+            finite on clean images.
     """
     if not isinstance(classifier, Classifier):
         raise InputError(
@@ -108,6 +109,7 @@ def evaluate(
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
     planned = plan(conditions, dataset.eps)
     check_gradients(planned, classifier)
+    check_fits(planned, dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
     tallies = [Tally(c, spec(c)) for c in planned]
     keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
     hands = Hands(seed, as_8bit, keeper, on_images)
@@ -205,6 +207,7 @@ def _record(tally: Tally, dataset: Dataset) -> ConditionRecord:
         kind=tally.condition.kind,  # type: ignore[arg-type]
         severity=severity(tally.condition),
         parameters=[_parameters(part) for part in tally.condition.parts],
+        **by_severity(tally.condition, dataset.image_shape),
         threat_model=[_threat_model(attack) for attack in tally.condition.attacks],
         members=[
             name for attack in tally.condition.attacks if isinstance(attack, Traced) for name in attack.members

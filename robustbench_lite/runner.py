@@ -216,6 +216,8 @@ def run(
         else:
             wanted = {**options, **until._asdict()}
             result = breaking_points(prepared.classifier, prepared.dataset, _shifts(prepared.conditions), **wanted)
+        if any(s.interrupted for s in searched) and result.status == "done":
+            result.status = "interrupted"
         saved = writer.finish(result.samples, prepared.dataset.class_names)
         result.conditions = [c.model_copy(update={"saved": saved.get(c.spec)}) for c in result.conditions]
         if result.status == "done" and len(result.skipped) > inputs.max_damaged * n_asked(prepared.dataset):

@@ -84,6 +84,8 @@ class ConditionRecord(_Strict):
     kind: Literal["clean", "attack", "shift", "chain"]
     severity: float | None
     parameters: list[dict[str, Any]]
+    values: dict[str, float] = {}  # of a shift: what the severity sets, for images of this size
+    from_clean: bool = True  # false for a shift that changes images at severity 0 already
     threat_model: list[ThreatModel]
     members: list[str] = []  # of a portfolio: the attacks that the rows' ``by`` names, in order
     n: int

@@ -73,6 +73,7 @@ class Found(NamedTuple):
     forwards: int
     gradients: int
     seconds: float
+    interrupted: bool  # by Ctrl-C: fewer tries than were asked for
 
 
 @dataclass
@@ -108,8 +109,8 @@ def search(
     Quasi-random points (scrambled Sobol, and the corners where there are up to eight) are shared by all images;
     an evolution goes on from the worst of them for the whole set; and every image that still is right is looked
     after by itself, along the gradient where there is one, by an evolution elsewhere. The random draws of a shift
-    are the same at every point. The accuracy under ``Found.each`` is an upper bound of the share of images that
-    are right everywhere in the ranges.
+    are the same at every point. After Ctrl-C it is what was found by then, if that is anything. The accuracy
+    under ``Found.each`` is an upper bound of the share of images that are right everywhere in the ranges.
 
     Args:
         classifier: the network.
@@ -133,19 +134,24 @@ def search(
     classifier.take_counts()
     with classifier.frozen():
         looking = _Search(classifier, dataset, space, tries, seed, batch_size)
-        looking.run(on_progress)
+        try:
+            looking.run(on_progress)
+        except KeyboardInterrupt:
+            if not looking.done:
+                raise
     counts = classifier.take_counts()
     table, chosen = looking.found()
     return Found(
         space=space,
-        tries=tries,
+        tries=looking.done,
         method=looking.refiner.method,
         together=space.condition(looking.worst[2].tolist()),
-        each=WorstOfEach(ranges, tries, chosen),
+        each=WorstOfEach(ranges, looking.done, chosen),
         table=table,
         forwards=counts.forwards,
         gradients=counts.gradients,
         seconds=time.perf_counter() - start,
+        interrupted=looking.done < tries,
     )
 
 
@@ -186,24 +192,23 @@ class _Search:
             _spread(axes, max(1, self.kinds.count(SHARED)), stable_hash(seed, "search", space.text))
         )
         self.worst: tuple[int, float, Points] = (n + 1, math.inf, np.zeros(axes))  # right, mean margin, point
-        self.step = _STEP
+        self.step, self.done = _STEP, 0
         self._kept: list[Batch] | None = None
         if n * math.prod(dataset.image_shape) <= _MOST_VALUES:
             self._kept = list(dataset.batches(batch_size))
 
     def run(self, on_progress: Callable[[int, int, str], None]) -> None:
-        done = 0
         for kind, group in itertools.groupby(self.kinds):
             count = len(list(group))
-            on_progress(done, len(self.kinds), f"search: {kind}")
+            on_progress(self.done, len(self.kinds), f"search: {kind}")
             if kind == SHARED:
                 self._shared(np.array([next(self.waiting) for _ in range(count)]))
             elif kind == TOGETHER:
-                for k in range(done, done + count):
+                for k in range(self.done, self.done + count):
                     self._together(k)
             else:
-                self._alone(range(done, done + count))
-            done += count
+                self._alone(range(self.done, self.done + count))
+            self.done += count
 
     def _batches(self) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         for batch in self._kept if self._kept is not None else self.dataset.batches(self.batch_size):

@@ -17,7 +17,7 @@ from robustbench_lite.applying import check_fits, shifted
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.registry import make, severity_of, spec, without_severity
-from robustbench_lite.shifts.scale import STRONGEST, ScaledShift
+from robustbench_lite.shifts.scale import STRONGEST, ScaledShift, begins_clean
 from robustbench_lite.specs import parse
 from robustbench_lite.types import Condition, Shift, is_shift
 
@@ -186,6 +186,11 @@ def _single(given: str | Condition | Shift) -> Shift:
         name = spec(Condition(parts))
         raise InputError(
             f"{name} is no single shift with a severity: there is nothing to calibrate.", "Leave it out."
+        )
+    if not begins_clean(parts[0]):
+        raise InputError(
+            f"{spec(parts[0])} changes the images at severity 0 already: no severity can make it weak.",
+            "Leave out what the severity sets.",
         )
     return parts[0]
 

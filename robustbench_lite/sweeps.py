@@ -29,7 +29,9 @@ class Level(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """One shift over its severities, ascending; severity 0 is the clean images.
+    """One shift over its severities, ascending.
+
+    Severity 0 is the clean images, unless an argument was given that changes them at severity 0 already.
 
     ``area`` is the mean accuracy over the range of the severities, the curve taken as straight in between: the
     area under it by the trapezoidal rule, divided by the range. It is over the images that were seen at every
@@ -55,9 +57,8 @@ def sweeps(run: Run, *, fine: bool = False) -> list[Sweep]:
     for condition in run.record.conditions:
         name = without_severity(condition)
         if name is not None and condition.severity is not None and condition.spec in rows:
-            levels = by_shift.setdefault(
-                name, {0.0: clean.spec} if clean is not None and clean.spec in rows else {}
-            )
+            begins_clean = condition.from_clean and clean is not None and clean.spec in rows
+            levels = by_shift.setdefault(name, {0.0: clean.spec} if clean and begins_clean else {})
             levels[condition.severity] = condition.spec
     grouped, found = run.record.data.n_groups is not None, []
     for name, levels in by_shift.items():

@@ -43,6 +43,15 @@ def test_the_area_is_that_of_the_trapezoids_over_the_range():
     assert found.shift == "night"
 
 
+def test_the_clean_images_are_no_severity_0_of_a_shift_that_changes_them_there():
+    run = run_of({0: 1.0, 1: 0.6, 3: 0.2})
+    for condition in run.record.conditions:
+        condition.from_clean = False
+    (found,) = sweeps(run)
+    assert [level.severity for level in found.levels] == [1, 3]
+    assert found.area == pytest.approx(0.4)
+
+
 def test_a_flat_line_has_its_height_as_area_and_falling_at_once_leaves_half_of_the_first_step():
     assert sweeps(run_of({0: 0.8, 1: 0.8, 5: 0.8}))[0].area == pytest.approx(0.8)
     assert sweeps(run_of({0: 1.0, 1: 0.0, 5: 0.0}))[0].area == pytest.approx(0.1)

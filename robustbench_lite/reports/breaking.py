@@ -7,6 +7,7 @@ from rich.text import Text
 
 from robustbench_lite.reports.words import number
 from robustbench_lite.runs import BreakingPoint, Run
+from robustbench_lite.sweeps import without_severity
 
 
 def place(point: BreakingPoint) -> str:
@@ -24,6 +25,15 @@ def ends(point: BreakingPoint) -> str:
 def severity(value: float) -> str:
     """A severity with two digits, which is what a search is worth."""
     return f"{value:.2f}"
+
+
+def values_at(run: Run, point: BreakingPoint) -> list[str]:
+    """What the severity of a breaking point sets, such as ``exposure_ev -0.91``."""
+    same = (c for c in run.record.conditions if without_severity(c) == point.shift)
+    values = next((c.values for c in same if c.severity == point.severity), {})
+    return [
+        f"{name} {value:.0f}" if abs(value) >= 1000 else f"{name} {value:.3g}" for name, value in values.items()
+    ]
 
 
 def sentence(point: BreakingPoint) -> str:
@@ -57,8 +67,10 @@ def breaking_tables(run: Run) -> list[Table]:
     table.add_column("severity", justify="right", no_wrap=True)
     table.add_column("95 % interval", justify="right", no_wrap=True)
     table.add_column("evaluated", justify="right", no_wrap=True)
+    table.add_column("there", overflow="fold")
     table.add_column("note", overflow="fold")
     for point in points:
-        cells = (point.shift, place(point), ends(point), str(len(point.severities)), "; ".join(point.notes))
+        notes, there = "; ".join(point.notes), ", ".join(values_at(run, point))
+        cells = (point.shift, place(point), ends(point), str(len(point.severities)), there, notes)
         table.add_row(*map(Text, cells))
     return [table]

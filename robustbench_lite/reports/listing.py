@@ -8,8 +8,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite import descriptions
+from robustbench_lite import descriptions, registry
 from robustbench_lite.descriptions import Description
+from robustbench_lite.names import FAMILIES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +34,11 @@ def listing(found: Mapping[str, Sequence[Description]], width: int) -> str:
     lines = []
     for kind, listed in found.items():
         lines.append(kind)
-        for entry in listed:
+        family = (-1, "")
+        for entry in sorted(listed, key=_family) if kind == "shifts" else listed:
+            if kind == "shifts" and _family(entry) != family:
+                family = _family(entry)
+                lines.append(f" {family[1]}")
             parameters = ", ".join(
                 name if default == "required" else f"{name}={default}"
                 for name, default in entry.parameters.items()
@@ -42,6 +47,13 @@ def listing(found: Mapping[str, Sequence[Description]], width: int) -> str:
             lines += _wrapped(_INDENT + parameters, width) if parameters else []
         lines.append("")
     return "\n".join(lines)
+
+
+def _family(entry: Description) -> tuple[int, str]:
+    """Where the shifts of a risk stand in the list, and its name: our risks first, the published sets last."""
+    name = registry.family(entry.name)
+    known = [*FAMILIES, name] if name != "suite" else [*FAMILIES, "", name]
+    return known.index(name), name
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -16,10 +16,10 @@ _CAPTION = (
 )
 _FEW = 3  # shifts that get a table each
 _OVERVIEW = (
-    "mean: accuracy over the severities from 0 to the strongest, with its 95 % interval; lowest: the lowest "
-    "accuracy, and its severity; worst class, ECE (difference between confidence and accuracy) and Brier "
-    "(error of the probabilities, 0 to 2) there. Severity by severity: rb report, or --json"
+    "lowest: the lowest accuracy, and its severity; worst class, ECE (difference between confidence and accuracy) "
+    "and Brier (error of the probabilities, 0 to 2) there. Severity by severity: rb report, or --json"
 )
+_MEAN = "mean: accuracy from the area under the curve, from the mildest to the strongest, with its 95 % interval; "
 _FILLED = "; filled: pixels that the shift invented, median"
 
 
@@ -30,7 +30,7 @@ def sweep_tables(run: Run, results: list[Result]) -> list[Table]:
     """
     by_condition = {r["condition"]: r for r in results}
     found = sweeps(run)
-    if len(found) > _FEW:
+    if len(found) > _FEW or (len(found) > 1 and all(len(sweep.levels) <= 2 for sweep in found)):
         return [_overview(found, by_condition)]
     tables = [_table(sweep, by_condition) for sweep in found]
     if tables:
@@ -42,9 +42,12 @@ def sweep_tables(run: Run, results: list[Result]) -> list[Table]:
 
 def _table(sweep: Sweep, results: dict[str, Result]) -> Table:
     levels = [(level, results[level.condition]) for level in sweep.levels]
-    reach = f"severity {number(sweep.levels[0].severity)} to {number(sweep.levels[-1].severity)}"
-    area = f"{_share(sweep.area)} (95 % interval {100 * sweep.area_low:.1f} – {100 * sweep.area_high:.1f})"
-    table = Table(title=Text(f"{sweep.shift}: mean accuracy over {reach} {area}"), title_justify="left")
+    title = sweep.shift
+    if len(sweep.levels) > 2:  # of one severity and the clean images it would say little
+        reach = f"severity {number(sweep.levels[0].severity)} to {number(sweep.levels[-1].severity)}"
+        area = f"{_share(sweep.area)} (95 % interval {100 * sweep.area_low:.1f} – {100 * sweep.area_high:.1f})"
+        title = f"{sweep.shift}: mean accuracy over {reach} {area}, from the area under the curve"
+    table = Table(title=Text(title), title_justify="left")
     some_filled = any(r["filled"] is not None for _, r in levels)
     table.add_column("severity", justify="right", no_wrap=True)
     for name in ("drop, 95 %", "ECE", "Brier"):
@@ -70,9 +73,10 @@ def _table(sweep: Sweep, results: dict[str, Result]) -> Table:
 
 
 def _overview(found: list[Sweep], results: dict[str, Result]) -> Table:
-    table = Table(caption=Text(_OVERVIEW), caption_justify="left")
+    curves = any(len(sweep.levels) > 2 for sweep in found)
+    table = Table(caption=Text((_MEAN if curves else "") + _OVERVIEW), caption_justify="left")
     table.add_column("shift", overflow="fold", min_width=13)
-    for name in ("mean", "95 %", "lowest", "at"):
+    for name in (*(("mean", "95 %") if curves else ()), "lowest", "at"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("worst class", overflow="fold")
     for name in ("ECE", "Brier"):
@@ -82,8 +86,7 @@ def _overview(found: list[Sweep], results: dict[str, Result]) -> Table:
         r = results[lowest.condition]
         cells = [
             sweep.shift,
-            _share(sweep.area),
-            f"{100 * sweep.area_low:.1f} – {100 * sweep.area_high:.1f}",
+            *([_share(sweep.area), f"{100 * sweep.area_low:.1f} – {100 * sweep.area_high:.1f}"] if curves else []),
             _share(lowest.accuracy),
             number(lowest.severity),
             f"{r['worst_class']['class']}: {_share(r['worst_class']['accuracy'])}",

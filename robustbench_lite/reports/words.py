@@ -49,6 +49,7 @@ def threat(condition: ConditionRecord) -> str:
     if condition.kind == "clean":
         return "as they are"
     parts = [] if condition.severity is None else [f"severity {number(condition.severity)}"]
+    parts += [f"{name} {number(value)}" for name, value in condition.values.items()]
     for model in condition.threat_model:
         size = f", at most {format_value(float(model.eps))}" if model.eps is not None else ""
         size = ", smallest change" if model.minimal else size
@@ -128,7 +129,7 @@ def alarms(run: Run) -> list[str]:
 def warnings(run: Run) -> list[str]:
     """Everything that the run warned of, and what it left out."""
     record, data = run.record, run.record.data
-    found = list(record.model.notes)
+    found = [*record.model.notes, *data.notes]
     found += [f"{c.spec}: {w}" for c in record.conditions for w in c.warnings]
     found += [sentence for sentence, _ in triggered(run)]
     if data.n_skipped:

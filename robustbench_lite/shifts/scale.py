@@ -138,6 +138,14 @@ def lacks_colour(shift: Shift, channels: int) -> bool:
     return channels != 3 and getattr(shift, "needs_colour", False)
 
 
+def begins_clean(shift: Shift) -> bool:
+    """Whether it is the identity at severity 0: no argument was given that the severity would set.
+
+    Of others' shifts this is taken for granted.
+    """
+    return not isinstance(shift, ScaledShift) or not dataclasses.replace(shift, severity=0).does_something()
+
+
 def check_colour(shift: Shift, channels: int) -> None:
     """Raise InputError if the shift is about colour and the images have none."""
     if lacks_colour(shift, channels):

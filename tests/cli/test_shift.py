@@ -98,7 +98,7 @@ def test_preview_asks_no_network(rb, files, monkeypatch):
         "shift", "--preview", "--lighting", "night", "--geometry", "rotation(degrees=20)", *PARTS, "-o", "a/b.png"
     )
     assert done.code == 0, done.err
-    assert "2 shifts of 4 images" in done.out
+    assert "2 shifts, 4 images of" in done.out
     assert (files / "a" / "b.png").is_file()
 
 

@@ -91,6 +91,7 @@ def test_mce_is_told_against_a_baseline_everywhere(rb, base):
         (["--suite", "imagenet-c(corruption=contrast)", "--limit", 20, "--seed", 1], "saw other images"),
         (["--suite", "imagenet-c(corruption=fog)", "--limit", 20], "lacks imagenet_c(corruption=fog, severity=1)"),
         (["--digital", "contrast", "--limit", 20], "Give --suite"),
+        (["--suite", "imagenet-c(corruption=contrast)", "-s", "1,3"], "needs all five severities"),
     ],
 )
 def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_computed(rb, base, asked, told):

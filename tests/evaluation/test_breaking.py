@@ -162,6 +162,7 @@ def test_interrupted_keeps_what_is_known(after, known):
         (["night"], {"tolerance": 0}, "tolerance=0 is out of range"),
         (["night"], {"severities": [0]}, "no severity above 0"),
         (["gaussian_blur(sigma_px=2)"], {}, "has no severity"),
+        (["night(exposure_ev=-3)"], {}, "changes the images at severity 0 already"),
         (["night(severity=2)"], {}, r"says its severity.*Write night\.$"),
         (["night + jpeg"], {}, "not one shift"),
         (["fgsm"], {}, "fgsm.* is no shift"),

@@ -321,9 +321,16 @@ def test_damaged_images_are_left_out_and_named():
     assert sorted(set(range(40)) - set(clean["index"])) == [3, 17]
     assert [c.n for c in result.conditions] == [38, 38]
     gone = dataset(read=lambda i: (_ for _ in ()).throw(DamagedImageError("gone")))
-    for batch_size, said in ((None, "no image that can be read"), (7, "none of the 40 images")):
-        with pytest.raises(InputError, match=said):
+    for batch_size in (None, 7):
+        with pytest.raises(InputError, match="holds no image that can be read"):
             evaluate(network(), gone, [], batch_size=batch_size)
+
+
+def test_what_does_not_fit_the_images_is_refused_before_anything_is_computed():
+    grey, seen = dataset(), []
+    with pytest.raises(InputError, match="needs images of 3 channels"):
+        evaluate(network(), grey, ["color_temperature", "gaussian_noise"], on_progress=seen.append)
+    assert seen == []
 
 
 class Wrapped(nn.Module):

@@ -138,6 +138,21 @@ def test_more_tries_never_find_less_and_each_is_never_better_than_all(labelled):
         before, together = each["margin"].to_numpy(), score
 
 
+def test_what_was_found_before_ctrl_c_is_kept(labelled):
+    def stop(done, total, what):
+        if done >= stop_at:
+            raise KeyboardInterrupt
+
+    stop_at = 8
+    found = search(network(), labelled, RANGES, tries=48, on_progress=stop)
+    assert (found.interrupted, found.tries) == (True, 8)
+    whole = search(network(), labelled, RANGES, tries=8)
+    assert not whole.interrupted
+    stop_at = 0
+    with pytest.raises(KeyboardInterrupt):
+        search(network(), labelled, RANGES, on_progress=stop)
+
+
 @pytest.mark.parametrize(
     ("ranges", "method"), [(RANGES, "gradient"), ("contrast(factor=0..1) + jpeg(quality=5..60)", "evolution")]
 )

@@ -143,6 +143,7 @@ def test_other_images_are_noticed(some):
         ("contrast + jpeg", "no single shift"),
         ("contrast(factor=0.5)", "no single shift with a severity"),
         ("pgd(eps=0.1)", "no single shift"),
+        ("night(exposure_ev=-3)", "changes the images at severity 0 already"),
     ],
 )
 def test_what_has_no_severity_is_refused(some, shift, told):

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from robustbench_lite.applying import by_severity
 from robustbench_lite.errors import InputError
+from robustbench_lite.registry import make
 from robustbench_lite.rng import Streams
 from robustbench_lite.shifts.compression import JPEG
 from robustbench_lite.shifts.gaussian_blur import GaussianBlur
@@ -78,6 +80,20 @@ def test_a_given_value_replaces_the_scale_even_at_severity_0():
         weak, strong = change(severity=0, **{name: value}), change(severity=5, **{name: value})
         assert torch.equal(weak(image, streams), strong(image, streams))
         assert not torch.equal(weak(image, streams), image)
+
+
+@pytest.mark.parametrize(
+    ("spec", "recorded"),
+    [
+        ("gaussian_blur(severity=2)", {"values": {"sigma_px": 2.0}, "from_clean": True}),
+        ("gaussian_blur(sigma_px=1)", {"values": {}, "from_clean": False}),
+        ("flicker(severity=1, flicker_hz=120)", {"values": {"modulation": 0.12}, "from_clean": True}),
+        ("gaussian_blur + jpeg", {}),
+        ("pgd", {}),
+    ],
+)
+def test_a_record_tells_what_follows_the_severity(spec, recorded):
+    assert by_severity(make(spec), (3, 224, 224)) == recorded
 
 
 @pytest.mark.parametrize(
