@@ -86,6 +86,12 @@ def by_severity(condition: Condition, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
+def check_colours(conditions: Sequence[Condition], channels: int) -> None:
+    """Raise InputError if a shift needs colour that images of so many channels have not."""
+    for part in (part for condition in conditions for part in condition.parts if is_shift(part)):
+        check_colour(part, channels)
+
+
 def check_fits(
     conditions: Sequence[Condition], spec: str, labels: npt.NDArray[np.int64], classes: int, shape: tuple[int, ...]
 ) -> None:
@@ -102,8 +108,7 @@ def check_fits(
         classes: how many there are.
         shape: (C, H, W) of an image.
     """
-    for part in (part for condition in conditions for part in condition.parts if is_shift(part)):
-        check_colour(part, shape[0])
+    check_colours(conditions, shape[0])
     for attack in (attack for condition in conditions for attack in condition.attacks):
         name = name_of(type(attack))
         target, eps = getattr(attack, "target", None), getattr(attack, "eps", None)

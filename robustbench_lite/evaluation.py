@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 from torch import Tensor
 
-from robustbench_lite.applying import by_severity, check_fits, plan
+from robustbench_lite.applying import by_severity, check_colours, plan
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.classifiers.pieces import default_batch
@@ -109,7 +109,7 @@ def evaluate(
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
     planned = plan(conditions, dataset.eps)
     check_gradients(planned, classifier)
-    check_fits(planned, dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
+    check_colours(planned, dataset.image_shape[0])
     tallies = [Tally(c, spec(c)) for c in planned]
     keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
     hands = Hands(seed, as_8bit, keeper, on_images)

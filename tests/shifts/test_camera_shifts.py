@@ -6,9 +6,9 @@ import io
 import numpy as np
 import pytest
 import torch
-from made_images import random_images, smooth_images, streams
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from shift_images import random_images, smooth_images, streams
 
 from robustbench_lite.shifts.compression import JPEG
 from robustbench_lite.shifts.gaussian_blur import GaussianBlur

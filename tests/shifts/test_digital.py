@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from made_images import random_images, streams
 from PIL import Image, features
+from shift_images import random_images, streams
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.shifts.color_mixup import ColorMixup

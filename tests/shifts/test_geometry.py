@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from made_images import random_images, smooth_images, streams
+from shift_images import random_images, smooth_images, streams
 
 from robustbench_lite.cli_sweeps import _sweep
 from robustbench_lite.errors import InputError

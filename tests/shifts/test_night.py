@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_images import streams
+from shift_images import streams
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.shifts.light import (

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_images import random_images, streams
 from scipy import ndimage
 from scipy.special import j1
+from shift_images import random_images, streams
 
 from robustbench_lite.shifts.blur import Blur, Convolution
 from robustbench_lite.shifts.defocus import DefocusBlur, disk

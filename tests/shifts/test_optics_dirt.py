@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from made_images import streams
+from shift_images import streams
 
 from robustbench_lite.shifts.dirt import LensDust, LensScratches
 from robustbench_lite.shifts.light import to_linear, to_srgb

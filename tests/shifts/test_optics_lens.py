@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from made_images import streams
+from shift_images import streams
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.shifts.bloom import Bloom

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_images import streams
+from shift_images import streams
 
 from robustbench_lite.shifts.ageing import Ageing
 from robustbench_lite.shifts.compression import JPEG

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from made_images import streams
+from shift_images import streams
 from torch.nn.functional import avg_pool2d, interpolate
 
 from robustbench_lite.shifts.fixed_pattern import Banding, FixedPattern, HotPixels

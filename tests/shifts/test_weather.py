@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_images import random_images, streams
+from shift_images import random_images, streams
 
 from robustbench_lite.shifts.fields import Plasma
 from robustbench_lite.shifts.fog import Fog

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from made_images import streams
+from shift_images import streams
 
 from robustbench_lite.shifts.fog import Fog
 from robustbench_lite.shifts.frost import Frost
