@@ -18,7 +18,7 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Evaluation, Progress, evaluate
 from robustbench_lite.registry import make, severity_of, spec
 from robustbench_lite.runs import BreakingPoint, ConditionRecord
-from robustbench_lite.shifts.scale import begins_clean
+from robustbench_lite.shifts.scale import begins_clean, with_severity
 from robustbench_lite.specs import parse, without
 from robustbench_lite.types import Attack, Shift, is_shift
 
@@ -107,7 +107,7 @@ def breaking_points(
     whole: Evaluation | None = None
     while any(asked.values()):
         done = 0 if whole is None else len(whole.samples)
-        changed = {(name, s): at_severity(named[name], s) for name, levels in asked.items() for s in levels}
+        changed = {(name, s): with_severity(named[name], s) for name, levels in asked.items() for s in levels}
         try:
             part = evaluate(
                 classifier,
@@ -171,12 +171,6 @@ def scalable(given: Shift | str) -> Shift:
             f"{given} says its severity, which is what is sought.", f"Write {without(given, 'severity')}."
         )
     return part
-
-
-def at_severity(shift: Shift, severity: float) -> Shift:
-    """The shift with another severity."""
-    changed: Shift = dataclasses.replace(shift, severity=severity)  # type: ignore[type-var]
-    return changed
 
 
 def _further(on_progress: Callable[[Progress], None], done: int, total: int) -> Callable[[Progress], None]:

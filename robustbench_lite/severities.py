@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from robustbench_lite.applying import check_fits, shifted
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.registry import make, severity_of, spec, without_severity
-from robustbench_lite.shifts.scale import STRONGEST, ScaledShift, begins_clean
+from robustbench_lite.shifts.scale import STRONGEST, ScaledShift, begins_clean, with_severity
 from robustbench_lite.specs import parse
 from robustbench_lite.types import Condition, Shift, is_shift
 
@@ -200,12 +199,11 @@ def _calibrated(
 ) -> Calibrated:
     seen = {0.0: math.inf}
 
-    def at(severity: float) -> Shift:
-        return dataclasses.replace(part, severity=severity)  # type: ignore[type-var]
-
     def psnr(severity: float) -> float:
         if severity not in seen:
-            seen[severity] = psnr_between(images, shifted(Condition((at(severity),)), images, ids, seed))
+            seen[severity] = psnr_between(
+                images, shifted(Condition((with_severity(part, severity),)), images, ids, seed)
+            )
         return seen[severity]
 
     for known in _LOOKED_AT:
@@ -216,7 +214,7 @@ def _calibrated(
         if severity is None:
             levels.append(Level(wanted_db=level))
         else:
-            values = _values(at(severity), images)
+            values = _values(with_severity(part, severity), images)
             levels.append(
                 Level(wanted_db=level, severity=severity, psnr_db=round(psnr(severity), 3), values=values)
             )

@@ -138,6 +138,13 @@ def lacks_colour(shift: Shift, channels: int) -> bool:
     return channels != 3 and getattr(shift, "needs_colour", False)
 
 
+def with_severity(shift: Shift, severity: float) -> Shift:
+    """The same shift at another severity."""
+    # A shift is a dataclass by its contract, which a protocol cannot say.
+    changed: Shift = dataclasses.replace(shift, severity=severity)  # type: ignore[type-var]
+    return changed
+
+
 def begins_clean(shift: Shift) -> bool:
     """Whether it is the identity at severity 0: no argument was given that the severity would set.
 

@@ -11,7 +11,7 @@ from shift_images import random_images, streams
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.shifts.color_mixup import ColorMixup
-from robustbench_lite.shifts.compression import WebP
+from robustbench_lite.shifts.compression import JPEG, WebP
 from robustbench_lite.shifts.resampling import Pixelate, ResizeFilter
 from robustbench_lite.shifts.saturation import Saturation
 from robustbench_lite.shifts.tone import Gamma
@@ -112,14 +112,14 @@ def test_an_unknown_filter_is_refused():
         ResizeFilter(filter="lanczos")
 
 
-@pytest.mark.parametrize("quality", [0, 40])
-def test_webp_equals_pillow(quality):
+@pytest.mark.parametrize(("codec", "quality"), [(WebP, 0), (WebP, 40), (JPEG, 10), (JPEG, 75)])
+def test_compression_equals_pillow(codec, quality):
     images = random_images(2, 3, 30, 41)
-    out = WebP(quality=quality)(images, streams(2))
+    out = codec(quality=quality)(images, streams(2))
     for image, changed in zip(images, out, strict=True):
         pixels = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "WEBP", quality=quality)
+        Image.fromarray(pixels).save(file, codec.__name__, quality=quality)
         expected = np.asarray(Image.open(file)).astype(np.float32) / 255
         assert np.array_equal(changed.permute(1, 2, 0).numpy(), expected)
 
