@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from robustbench_lite.reports.words import number
+from robustbench_lite.reports.words import number, physical
 from robustbench_lite.runs import BreakingPoint, Run
 from robustbench_lite.sweeps import without_severity
 
@@ -30,10 +30,7 @@ def severity(value: float) -> str:
 def values_at(run: Run, point: BreakingPoint) -> list[str]:
     """What the severity of a breaking point sets, such as ``exposure_ev -0.91``."""
     same = (c for c in run.record.conditions if without_severity(c) == point.shift)
-    values = next((c.values for c in same if c.severity == point.severity), {})
-    return [
-        f"{name} {value:.0f}" if abs(value) >= 1000 else f"{name} {value:.3g}" for name, value in values.items()
-    ]
+    return next((physical(c) for c in same if c.severity == point.severity), [])
 
 
 def sentence(point: BreakingPoint) -> str:

@@ -44,12 +44,18 @@ def class_name(record: RunRecord, index: int) -> str:
     return names[index] if index < len(names) else f"class {index}"
 
 
+def physical(condition: ConditionRecord) -> list[str]:
+    """What follows the severity of a shift, such as ``cct_k 5500``."""
+    values = condition.values.items()
+    return [f"{name} {f'{value:.0f}' if 1000 <= abs(value) < 1e6 else number(value)}" for name, value in values]
+
+
 def threat(condition: ConditionRecord) -> str:
     """What a condition may do to an image: severity, norm, budget and goal."""
     if condition.kind == "clean":
         return "as they are"
     parts = [] if condition.severity is None else [f"severity {number(condition.severity)}"]
-    parts += [f"{name} {number(value)}" for name, value in condition.values.items()]
+    parts += physical(condition)
     for model in condition.threat_model:
         size = f", at most {format_value(float(model.eps))}" if model.eps is not None else ""
         size = ", smallest change" if model.minimal else size

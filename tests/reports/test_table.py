@@ -13,7 +13,7 @@ from robustbench_lite.reports.breaking import breaking_tables
 from robustbench_lite.reports.budgets import detail_tables
 from robustbench_lite.reports.sweep_table import sweep_tables
 from robustbench_lite.reports.table import comparison_table
-from robustbench_lite.reports.words import untested
+from robustbench_lite.reports.words import physical, untested
 from robustbench_lite.runs import BreakingPoint, CheckRecord
 
 CHAINS = [
@@ -179,3 +179,10 @@ def test_breaking_points_have_a_table_that_fits_80_columns(make_run):
     assert max(map(len, shown.splitlines())) <= 80
     for expected in ("2.50", "1.00 – 3.00", "above 5", "1.00 – above 5", "below 90 % of the clean one"):
         assert expected in " ".join(shown.split())
+
+
+def test_physical_values_are_written_as_people_do(make_run):
+    record = make_run().record.conditions[0]
+    values = {"exposure_ev": -0.9062, "cct_k": 5500.0, "full_well_e": 14321.7, "visibility_m": float("inf")}
+    told = physical(record.model_copy(update={"values": values}))
+    assert told == ["exposure_ev -0.906", "cct_k 5500", "full_well_e 14322", "visibility_m inf"]
