@@ -19,9 +19,9 @@ import torch
 
 from robustbench_lite.attacks.cw import CW
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.classifiers.weights import load_into, read_state
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.rng import Streams
+from robustbench_lite.weights import load_into, read_state
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "wong_mnist.py"
 

@@ -13,10 +13,10 @@ from robustbench_lite import TrainingOptions, load_classifier, load_dataset, nor
 from robustbench_lite.applying import apply
 from robustbench_lite.calibrating import sample_size
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.classifiers.weights import load_into, read_state
 from robustbench_lite.errors import UnknownNameError
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Calibrating, Condition
+from robustbench_lite.weights import load_into, read_state
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "wong_mnist.py"
 

@@ -67,5 +67,5 @@ def _calibrated(
         kept += [batch.sample_ids[i] for i in right.tolist()]
     if not kept:
         return attack  # type: ignore[return-value]
-    streams = Streams(seed, f"calibration of {spec(attack)}", tuple(kept))  # type: ignore[arg-type]
+    streams = Streams(seed, f"calibration of {spec(attack)}", tuple(kept))
     return attack.calibrated(classifier, torch.cat(images), torch.cat(labels), streams)

@@ -10,14 +10,13 @@ from robustbench_lite import console, registry
 from robustbench_lite.cli_files import result_file, write_file
 from robustbench_lite.cli_options import Common
 from robustbench_lite.errors import InputError
-from robustbench_lite.specs import parse
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from robustbench_lite.data.dataset import Dataset
-    from robustbench_lite.generative.density import Density, Generator
+    from robustbench_lite.generative.density import Density
     from robustbench_lite.sheets import Block
 
 DEFAULT_MODEL, BASELINE = "pca", "histogram"
@@ -31,10 +30,10 @@ def run_generation(common: Common, *, n: int, overwrite: bool) -> None:
     out = _checked(common, n, overwrite)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
-        model: Any = make_generator(DEFAULT_MODEL if common.model == "demo" else common.model)
-        from robustbench_lite.classifiers.weights import check_writable
+        model: Any = registry.make_one("generator", DEFAULT_MODEL if common.model == "demo" else common.model)
         from robustbench_lite.runner import load_data
         from robustbench_lite.sheets import contact_sheet
+        from robustbench_lite.weights import check_writable
 
         inputs = common.inputs()
         train_set = load_data(replace(inputs, split="train"))
@@ -53,7 +52,7 @@ def run_generation(common: Common, *, n: int, overwrite: bool) -> None:
     check_writable(out)
     with console.busy(f"fitting {plan['model']}", quiet=common.quiet):
         train, test = _images(train_set), _images(test_set)
-        baseline = make_generator(BASELINE)
+        baseline = registry.make_one("generator", BASELINE)
         wanted: list[Any] = [model] if model == baseline else [model, baseline]
         fitted = {registry.spec(m): m.fit(train, common.seed) for m in wanted}
         figures = {name: _figures(density, train, test) for name, density in fitted.items()}
@@ -73,23 +72,6 @@ def _checked(common: Common, n: int, overwrite: bool) -> Path:
     if not 1 <= n <= MOST_TILES:
         raise InputError(f"--n {n} is refused.", f"Give 1 to {MOST_TILES}.")
     return result_file(common.out, "sheet.png", overwrite=overwrite)
-
-
-def make_generator(text: str) -> Generator:
-    """The density model that a spec describes: a registered name, or ``file.py:Class``; ``registry.spec`` is its
-    inverse.
-
-    Raises:
-        UnknownNameError: a name or an argument that does not exist.
-        InputError: a value that is refused, or something that is no such model.
-    """
-    calls = parse(text)
-    if len(calls) > 1:
-        raise InputError(f"--model {text!r} is a chain.", "Give one model.")
-    target = registry.load("generator", calls[0].name)
-    if not isinstance(target, type) or getattr(target, "kind", None) != "generator":
-        raise InputError(f"{calls[0].name} is no model of images.", "Its class needs kind = 'generator'.")
-    return registry.construct(target, calls[0])  # type: ignore[no-any-return]
 
 
 def _images(dataset: Dataset) -> npt.NDArray[np.float32]:

@@ -37,9 +37,9 @@ def run_training(
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
-        from robustbench_lite.classifiers.weights import check_writable, save_checkpoint
         from robustbench_lite.runner import load_data
         from robustbench_lite.training.trainer import Epoch, TrainingOptions, train
+        from robustbench_lite.weights import check_writable, save_checkpoint
 
         inputs = common.inputs()
         options = TrainingOptions(

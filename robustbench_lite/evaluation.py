@@ -232,7 +232,7 @@ def _parameters(part: Attack | Shift) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, tuple):
             return [plain(item) for item in value]
-        return spec(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+        return spec(value) if dataclasses.is_dataclass(value) else value
 
     given: dict[str, Any] = {"name": spec(part).partition("(")[0]}
     for field_ in dataclasses.fields(part):  # type: ignore[arg-type]

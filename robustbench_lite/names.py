@@ -139,4 +139,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "pca": f"{PACKAGE}.generative.density:PCA",
         "mixture": f"{PACKAGE}.generative.density:Mixture",
     },
+    "score": {
+        "pca": f"{PACKAGE}.outliers.pca:PCA",
+    },
 }

@@ -117,6 +117,26 @@ def _make_part(call: Call) -> Attack | Shift:
     return part
 
 
+def make_one(kind: str, text: str) -> Any:
+    """The model of images or the score that a spec describes; ``spec`` is its inverse.
+
+    Args:
+        kind: ``generator`` or ``score``.
+        text: a registered name, ``file.py:Class``, or either with arguments.
+
+    Raises:
+        UnknownNameError: a name or an argument that does not exist.
+        InputError: a chain, a value that is refused, or something of another kind.
+    """
+    calls = parse(text)
+    if len(calls) > 1:
+        raise InputError(f"{text!r} is a chain.", f"Give one {kind}.")
+    target = load(kind, calls[0].name)
+    if not isinstance(target, type) or getattr(target, "kind", None) != kind:
+        raise InputError(f"{calls[0].name} is no {kind}.", f"Its class needs kind = '{kind}'.")
+    return construct(target, calls[0])
+
+
 def construct(target: Callable[..., Any], call: Call, **extra: Any) -> Any:
     """Call a class or function with a spec's arguments, after checking their names and types.
 
@@ -177,7 +197,7 @@ def severity_of(part: Attack | Shift) -> float | None:
     return None if off_scale else float(part.severity)
 
 
-def spec(thing: Condition | Attack | Shift) -> str:
+def spec(thing: Any) -> str:
     """The canonical spec: arguments in the order of the class, defaults left out, but severity always said."""
     if isinstance(thing, Condition):
         return " + ".join(spec(part) for part in thing.parts) or "clean"
@@ -206,7 +226,7 @@ def _fields(part: Any) -> list[dataclasses.Field[Any]]:
 def name_of(cls: type) -> str:
     """The name that ``load`` finds the class under."""
     here = f"{cls.__module__}:{cls.__qualname__}"
-    for kind in ("attack", "shift", "generator"):
+    for kind in ("attack", "shift", "generator", "score"):
         for name, where in _known(kind).items():
             if where == here:
                 return name

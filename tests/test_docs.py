@@ -30,7 +30,16 @@ from robustbench_lite.runs import COLUMNS, RunRecord
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-COMMANDS = typer.main.get_command(app).commands
+
+
+def flattened(commands, prefix=""):
+    """The commands of a group as ``group command``."""
+    for name, command in commands.items():
+        inner = getattr(command, "commands", None)
+        yield from flattened(inner, f"{prefix}{name} ") if inner else [(f"{prefix}{name}", command)]
+
+
+COMMANDS = dict(flattened(typer.main.get_command(app).commands))
 
 
 def blocks(page, language):
@@ -66,8 +75,8 @@ def test_every_command_and_option_is_documented(command):
     assert [flag for flag in options if not is_mentioned(flag)] == []
 
 
-@pytest.mark.parametrize("kind", ["attack", "shift"])
-def test_every_argument_of_attacks_and_shifts_is_documented(kind):
+@pytest.mark.parametrize("kind", ["attack", "shift", "generator", "score"])
+def test_every_argument_is_documented(kind):
     arguments = {a for entry in descriptions.describe(kind) for a in entry.parameters}
     assert [a for a in sorted(arguments) if not is_mentioned(a)] == []
 
@@ -124,8 +133,9 @@ def test_index_names_every_page():
 def test_commands_parse(page):
     for line in lines(page, "(?:console|text)"):
         words = shlex.split(line, comments=True)
-        if words[0] == "rb" and words[1] in COMMANDS:
-            COMMANDS[words[1]].make_context("rb", words[2:])
+        known = next((n for n in (3, 2) if words[0] == "rb" and " ".join(words[1:n]) in COMMANDS), None)
+        if known:
+            COMMANDS[" ".join(words[1:known])].make_context("rb", words[known:])
         else:
             assert words[0] in ("python", "pip") or words == ["rb", "--version"], line
 

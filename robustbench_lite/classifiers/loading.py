@@ -14,9 +14,9 @@ from torch import nn
 from robustbench_lite import registry
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.scores import ScoreFunction, takes_images
-from robustbench_lite.classifiers.weights import CheckpointInfo, load_into, read_info, read_state
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.specs import Call, parse
+from robustbench_lite.weights import CheckpointInfo, load_into, read_info, read_state
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     # Means and deviations of the training images, as torchvision's pretrained networks expect them.

@@ -15,7 +15,14 @@ from robustbench_lite.names import FAMILIES
 if TYPE_CHECKING:
     from rich.table import Table
 
-KINDS = {"attacks": "attack", "shifts": "shift", "models": "model", "data": "data", "generators": "generator"}
+KINDS = {
+    "attacks": "attack",
+    "shifts": "shift",
+    "models": "model",
+    "data": "data",
+    "generators": "generator",
+    "scores": "score",
+}
 _INDENT = " " * 18
 
 

@@ -11,11 +11,11 @@ from platformdirs import user_cache_path
 from robustbench_lite import __version__
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import load_classifier
-from robustbench_lite.classifiers.weights import save_checkpoint
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import stable_hash
 from robustbench_lite.training.trainer import Trained, TrainingOptions, train
+from robustbench_lite.weights import save_checkpoint
 
 log = logging.getLogger(__name__)
 

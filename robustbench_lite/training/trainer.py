@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_lite.classifiers.loading import build_network
-from robustbench_lite.classifiers.weights import CheckpointInfo
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import stable_hash
+from robustbench_lite.weights import CheckpointInfo
 
 MEMORY_BUDGET = 8 * 2**30  # bytes of images per split
 

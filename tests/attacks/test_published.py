@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.classifiers.weights import load_into, read_state
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.evaluation import evaluate
+from robustbench_lite.weights import load_into, read_state
 
 SHARED = Path(__file__).parents[3] / "shared"
 WEIGHTS = SHARED / "models" / "wong2018-mnist.pth"

@@ -15,10 +15,10 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA as SklearnPCA
 
 from robustbench_lite import registry
-from robustbench_lite.cli_generate import make_generator
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.generative.density import LEAST_VARIANCE, PCA, Gaussian, Histogram, Mixture
 from robustbench_lite.generative.pixels import bits_per_dim
+from robustbench_lite.registry import make_one
 
 SHAPE = (1, 2, 3)
 IMAGES, UNSEEN = correlated(400, SHAPE), correlated(50, SHAPE, seed=1)
@@ -261,14 +261,14 @@ def test_bits_and_nats():
     ],
 )
 def test_specs_return(spec):
-    model = make_generator(spec)
+    model = make_one("generator", spec)
     assert registry.spec(model) == spec
-    assert make_generator(registry.spec(model)) == model
+    assert make_one("generator", registry.spec(model)) == model
 
 
 def test_every_class_is_registered_under_its_name_and_frozen():
     for name in registry.names("generator"):
-        model = make_generator(name)
+        model = make_one("generator", name)
         assert type(model).__name__.lower() == name
         assert registry.name_of(type(model)) == name
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -283,20 +283,20 @@ def test_every_class_is_registered_under_its_name_and_frozen():
         ("mixture(axes=0)", "at least 1"),
         ("pca(components=many)", "refused"),
         ("pca + gaussian", "chain"),
-        ("os:system", "no model of images"),
+        ("os:system", "no generator"),
         ("pgd", "unknown generator"),
     ],
 )
 def test_bad_specs(spec, reason):
     with pytest.raises(InputError, match=reason):
-        make_generator(spec)
+        make_one("generator", spec)
 
 
 def test_the_nearest_name_is_named():
     with pytest.raises(UnknownNameError, match="Did you mean 'mixture'"):
-        make_generator("mixtur")
+        make_one("generator", "mixtur")
     with pytest.raises(UnknownNameError, match="Did you mean 'components'"):
-        make_generator("pca(component=3)")
+        make_one("generator", "pca(component=3)")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from torch import nn
 
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import build_network, load_classifier
-from robustbench_lite.classifiers.weights import (
+from robustbench_lite.errors import InputError
+from robustbench_lite.weights import (
     CheckpointInfo,
     check_writable,
     load_into,
@@ -19,9 +20,8 @@ from robustbench_lite.classifiers.weights import (
     read_state,
     save_checkpoint,
 )
-from robustbench_lite.errors import InputError
 
-WONG = Path(__file__).parents[2].parent / "shared/models/wong2018-mnist.pth"
+WONG = Path(__file__).parents[1].parent / "shared/models/wong2018-mnist.pth"
 
 
 def linear():

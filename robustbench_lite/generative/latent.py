@@ -1,0 +1,45 @@
+"""What networks that describe an image by a few numbers look like to those who use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Posterior(NamedTuple):
+    """A diagonal Gaussian over latents: mean and log of the variance, (N, L) each."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+
+@runtime_checkable
+class LatentModel(Protocol):
+    """An autoencoder of any kind. Images are (N, C, H, W) in [0, 1]; all methods carry gradients."""
+
+    shape: tuple[int, int, int]
+    """(C, H, W) of an image."""
+    latents: int
+    """L, how many numbers describe an image."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents (N, L) of images; of a variational one the mean of the posterior."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [0, 1] of latents (N, L): the mean of what the decoder describes."""
+
+
+@runtime_checkable
+class VariationalModel(LatentModel, Protocol):
+    """A variational autoencoder, with a standard normal prior over its latents."""
+
+    likelihood: str
+    """The family of the decoder, without which a number of nats means nothing: ``bernoulli``, ``logistic``, …"""
+
+    def posterior(self, images: Tensor) -> Posterior:
+        """What the encoder says of the latents."""
+
+    def log_likelihood(self, images: Tensor, latents: Tensor) -> Tensor:
+        """Nats (N,) of each image given its latents (N, L)."""

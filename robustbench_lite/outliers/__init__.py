@@ -1,0 +1,1 @@
+"""Outlier detection: scores, tails, thresholds, detectors."""
