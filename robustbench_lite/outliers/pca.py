@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from sklearn.decomposition import PCA as PrincipalComponents
 from torch import Tensor
@@ -56,7 +57,8 @@ class PCA(Score):
         k = min(self.components, len(values) - 1, values.shape[1] - 1)
         if k < 1:
             raise InputError("pca needs at least two images of two values.", "Give more images.")
-        found = PrincipalComponents(k, svd_solver="randomized", random_state=0).fit(values)
+        with np.errstate(invalid="ignore"):  # of black images the share of the variance, which nobody asks for
+            found = PrincipalComponents(k, svd_solver="randomized", random_state=0).fit(values)
         mean, directions = (torch.tensor(array).float().contiguous() for array in (found.mean_, found.components_))
         return Subspace(mean, directions)
 
