@@ -20,9 +20,17 @@ from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from sklearn.decomposition import PCA as PrincipalComponents
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from torch import Tensor
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.generative.fitted import Axes, GaussianDensity, HistogramDensity, MixtureDensity, bin_of
+from robustbench_lite.generative.fitted import (
+    Axes,
+    GaussianDensity,
+    HistogramDensity,
+    MixtureDensity,
+    as_array,
+    bin_of,
+)
 from robustbench_lite.generative.pixels import Array, Shape, rows, times
 from robustbench_lite.rng import stable_hash
 
@@ -58,6 +66,9 @@ class Density(Protocol):
     def sample(self, n: int, seed: int = 0) -> Array:
         """Images (n, C, H, W) clipped to [0, 1]; the i-th depends on the seed and on i only."""
 
+    def state(self) -> dict[str, Tensor]:
+        """All that was found out in fitting, for ``Generator.restore``: contiguous tensors by name."""
+
 
 class Generator(Protocol):
     """A model to be fitted: a frozen dataclass, whose fields are the arguments of its spec."""
@@ -71,6 +82,14 @@ class Generator(Protocol):
     @abstractmethod
     def fit(self, images: npt.NDArray[np.floating], seed: int = 0) -> Density:
         """Fit to images (N, C, H, W) in [0, 1]."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Tensor], shape: Shape) -> Density:
+        """The model whose ``state`` this is, for images (C, H, W); it says the same to the last bit.
+
+        Raises:
+            KeyError: a tensor is missing.
+        """
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,10 @@ class Histogram(Generator):
         found = np.bincount(places.ravel(), minlength=dimensions * self.bins).reshape(dimensions, self.bins)
         counts = found.astype(np.float64) + PSEUDO_COUNT
         return HistogramDensity(shape, counts / counts.sum(1, keepdims=True))
+
+    def restore(self, state: dict[str, Tensor], shape: Shape) -> HistogramDensity:
+        """The model whose state this is."""
+        return HistogramDensity(shape, as_array(state["probabilities"]))
 
 
 @dataclass(frozen=True)
@@ -136,6 +159,10 @@ class Gaussian(Generator):
         axes = Axes(estimate.location_, directions.T, variances.clip(LEAST_VARIANCE), LEAST_VARIANCE)
         return GaussianDensity(shape, axes)
 
+    def restore(self, state: dict[str, Tensor], shape: Shape) -> GaussianDensity:
+        """The model whose state this is."""
+        return GaussianDensity(shape, Axes.restore(state))
+
 
 @dataclass(frozen=True)
 class PCA(Generator):
@@ -160,6 +187,10 @@ class PCA(Generator):
         """Fit to images (N, C, H, W) in [0, 1]. The seed matters only where the axes are found by chance."""
         values, shape = _checked(self, images)
         return GaussianDensity(shape, _principal_axes(values, self.components, seed))
+
+    def restore(self, state: dict[str, Tensor], shape: Shape) -> GaussianDensity:
+        """The model whose state this is."""
+        return GaussianDensity(shape, Axes.restore(state))
 
 
 @dataclass(frozen=True)
@@ -203,7 +234,12 @@ class Mixture(Generator):
             mixture.fit(axes.split(values)[0])
         if not mixture.converged_:
             _log.warning("warning: the mixture has not settled after %d rounds.", mixture.max_iter)
-        return MixtureDensity(shape, axes, mixture)
+        return MixtureDensity(shape, axes, mixture.weights_, mixture.means_, mixture.covariances_)
+
+    def restore(self, state: dict[str, Tensor], shape: Shape) -> MixtureDensity:
+        """The model whose state this is."""
+        own = (as_array(state[name]) for name in ("weights", "means", "covariances"))
+        return MixtureDensity(shape, Axes.restore(state), *own)
 
 
 def _principal_axes(values: Array, count: int, seed: int) -> Axes:

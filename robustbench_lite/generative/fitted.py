@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numpy.random import Generator as Random
+from scipy.linalg import solve_triangular
+from scipy.special import logsumexp
+from torch import Tensor
 
 from robustbench_lite.generative.pixels import Array, Shape, as_images, draws, rows
 
 _LOG_2PI = math.log(2 * math.pi)
+
+
+def as_tensor(values: Array | float) -> Tensor:
+    """A copy as float64, contiguous, to be written into a file."""
+    return torch.from_numpy(np.array(values, dtype=np.float64, order="C"))
+
+
+def as_array(tensor: Tensor) -> Array:
+    """The inverse of ``as_tensor``."""
+    values: Array = tensor.detach().cpu().numpy().astype(np.float64)
+    return values
 
 
 def bin_of(values: Array, bins: int) -> npt.NDArray[np.int64]:
@@ -39,6 +53,10 @@ class HistogramDensity:
         log_density: Array = np.log(self.probabilities * bins)
         each: Array = log_density[np.arange(values.shape[1]), bin_of(values, bins)]
         return each.sum(axis=1)  # type: ignore[no-any-return]
+
+    def state(self) -> dict[str, Tensor]:
+        """All that was counted, for ``Histogram.restore``."""
+        return {"probabilities": as_tensor(self.probabilities)}
 
     def sample(self, n: int, seed: int = 0) -> Array:
         """Images (n, C, H, W)."""
@@ -68,6 +86,30 @@ class Axes:
     variances: Array
     rest: float
 
+    def __post_init__(self) -> None:
+        # One layout in memory: products of the same numbers laid out otherwise differ in their last bits, and axes
+        # read from a file must give the numbers of those that were written.
+        object.__setattr__(self, "directions", np.ascontiguousarray(self.directions))
+
+    @classmethod
+    def restore(cls, state: dict[str, Tensor]) -> Axes:
+        """The axes whose state this is."""
+        return cls(
+            as_array(state["mean"]),
+            as_array(state["directions"]),
+            as_array(state["variances"]),
+            float(state["rest"]),
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """The four fields by name."""
+        return {
+            "mean": as_tensor(self.mean),
+            "directions": as_tensor(self.directions),
+            "variances": as_tensor(self.variances),
+            "rest": as_tensor(self.rest),
+        }
+
     def split(self, values: Array) -> tuple[Array, Array]:
         """Coordinates (N, k), and the log density (N,) of what they leave over."""
         centred = values - self.mean
@@ -95,6 +137,10 @@ class GaussianDensity:
         variances = self.axes.variances
         return rest - 0.5 * (_LOG_2PI + np.log(variances) + coordinates**2 / variances).sum(1)  # type: ignore[no-any-return]
 
+    def state(self) -> dict[str, Tensor]:
+        """All that was found, for the ``restore`` of the class that fitted it."""
+        return self.axes.state()
+
     def sample(self, n: int, seed: int = 0) -> Array:
         """Images (n, C, H, W), clipped to [0, 1]."""
         deviations = np.sqrt(self.axes.variances)
@@ -112,27 +158,44 @@ class MixtureDensity:
 
     Args:
         shape: (C, H, W) of an image.
-        axes: what the coordinates are.
-        mixture: a fitted sklearn.mixture.GaussianMixture with full covariances.
+        axes: what the k coordinates are.
+        weights: (M,) of the M parts; they sum to 1.
+        means: (M, k) of the coordinates.
+        covariances: (M, k, k) of the coordinates.
     """
 
     shape: Shape
     axes: Axes
-    mixture: Any
+    weights: Array
+    means: Array
+    covariances: Array
 
     def log_likelihood(self, images: npt.NDArray[np.floating]) -> Array:
         """Nats per image (N,) of images (N, C, H, W) in [0, 1]."""
         coordinates, rest = self.axes.split(rows(images, self.shape))
-        return rest + self.mixture.score_samples(coordinates)  # type: ignore[no-any-return]
+        parts = []
+        for weight, mean, root in zip(self.weights, self.means, self._roots(), strict=True):
+            whitened = solve_triangular(root, (coordinates - mean).T, lower=True)
+            volume = np.log(np.diag(root)).sum()
+            parts.append(np.log(weight) - volume - 0.5 * (len(mean) * _LOG_2PI + (whitened**2).sum(0)))
+        total: Array = logsumexp(parts, axis=0)
+        return rest + total
 
     def sample(self, n: int, seed: int = 0) -> Array:
         """Images (n, C, H, W), clipped to [0, 1]."""
-        above = self.mixture.weights_.cumsum()[:-1]
-        roots = np.linalg.cholesky(self.mixture.covariances_)
+        above, roots = self.weights.cumsum()[:-1], self._roots()
 
         def draw(random: Random) -> Array:
             chosen = int((random.random() >= above).sum())
             along, across = random.standard_normal(roots.shape[1]), random.standard_normal(len(self.axes.mean))
-            return self.axes.join(self.mixture.means_[chosen] + roots[chosen] @ along, across)
+            return self.axes.join(self.means[chosen] + roots[chosen] @ along, across)
 
         return as_images(draws(n, seed, "mixture", draw), self.shape)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that was found, for ``Mixture.restore``."""
+        own = {"weights": self.weights, "means": self.means, "covariances": self.covariances}
+        return {**self.axes.state(), **{name: as_tensor(values) for name, values in own.items()}}
+
+    def _roots(self) -> Array:
+        return np.linalg.cholesky(self.covariances).astype(np.float64)

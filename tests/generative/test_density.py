@@ -8,7 +8,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from made_images import correlated
+from safetensors.torch import load_file, save_file
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
@@ -41,11 +43,11 @@ def covariance(axes, inner=None):
 def moments(fitted):
     """Mean and covariance of a fitted normal model or mixture, by the textbook."""
     axes = fitted.axes
-    if not hasattr(fitted, "mixture"):
+    if not hasattr(fitted, "covariances"):
         return axes.mean, covariance(axes)
-    weights, means = fitted.mixture.weights_, fitted.mixture.means_
+    weights, means = fitted.weights, fitted.means
     middle = weights @ means
-    inner = np.einsum("k,kij->ij", weights, fitted.mixture.covariances_)
+    inner = np.einsum("k,kij->ij", weights, fitted.covariances)
     inner += np.einsum("k,ki,kj->ij", weights, means - middle, means - middle)
     return axes.mean + middle @ axes.directions, covariance(axes, inner)
 
@@ -104,12 +106,11 @@ def test_gaussian_unshrunk_is_the_most_likely_normal_distribution():
 def test_mixture_is_the_sum_of_its_normal_distributions():
     images = np.concatenate([correlated(200, SHAPE), correlated(200, SHAPE, seed=2) + 0.2])
     fitted = Mixture(components=3, axes=4).fit(images)
-    mixture = fitted.mixture
     parts = [
         multivariate_normal(fitted.axes.mean + mean @ fitted.axes.directions, covariance(fitted.axes, inner))
-        for mean, inner in zip(mixture.means_, mixture.covariances_, strict=True)
+        for mean, inner in zip(fitted.means, fitted.covariances, strict=True)
     ]
-    truth = logsumexp([part.logpdf(flat(UNSEEN)) for part in parts], axis=0, b=mixture.weights_[:, None])
+    truth = logsumexp([part.logpdf(flat(UNSEEN)) for part in parts], axis=0, b=fitted.weights[:, None])
     np.testing.assert_allclose(fitted.log_likelihood(UNSEEN), truth, rtol=1e-9)
 
 
@@ -192,6 +193,30 @@ def test_global_randomness_is_left_alone(model):
     before = np.random.get_state()[1].copy()
     model.fit(IMAGES).sample(2)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+@every_model
+def test_what_was_fitted_returns_from_its_tensors_to_the_last_bit(model, tmp_path):
+    fitted = model.fit(correlated(60, (1, 5, 7)))
+    save_file(fitted.state(), tmp_path / "model.safetensors")
+    returned = model.restore(load_file(tmp_path / "model.safetensors"), (1, 5, 7))
+    images = correlated(30, (1, 5, 7), seed=1)
+    np.testing.assert_array_equal(returned.log_likelihood(images), fitted.log_likelihood(images))
+    np.testing.assert_array_equal(returned.sample(4, seed=3), fitted.sample(4, seed=3))
+    assert returned.shape == fitted.shape
+    for name, tensor in returned.state().items():
+        assert torch.equal(tensor, fitted.state()[name])
+
+
+@every_model
+def test_a_lacking_tensor_is_a_fault_and_the_state_is_a_copy(model):
+    fitted = model.fit(IMAGES)
+    before, state = fitted.log_likelihood(UNSEEN), fitted.state()
+    for tensor in state.values():
+        tensor.zero_()
+    np.testing.assert_array_equal(fitted.log_likelihood(UNSEEN), before)
+    with pytest.raises(KeyError):
+        model.restore({}, SHAPE)
 
 
 @every_model
