@@ -42,7 +42,8 @@ class PCA(Score):
     Technometrics 21(3), 1979.
 
     Args:
-        components: number of axes, at the most; fewer where there are fewer images or values.
+        components: number of axes, at the most; fewer than images, and at most a quarter of the values, for
+            nothing is far from a space that holds everything.
     """
 
     components: int = 64
@@ -54,9 +55,9 @@ class PCA(Score):
     def fit(self, normals: Normals, parts: Parts) -> Subspace:
         """Fit to normal images (N, C, H, W)."""
         values = normals.images.flatten(1).numpy()
-        k = min(self.components, len(values) - 1, values.shape[1] - 1)
+        k = min(self.components, len(values) - 1, values.shape[1] // 4)
         if k < 1:
-            raise InputError("pca needs at least two images of two values.", "Give more images.")
+            raise InputError("pca needs at least two images of four values.", "Give more images.")
         with np.errstate(invalid="ignore"):  # of black images the share of the variance, which nobody asks for
             found = PrincipalComponents(k, svd_solver="randomized", random_state=0).fit(values)
         mean, directions = (torch.tensor(array).float().contiguous() for array in (found.mean_, found.components_))
