@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from robustbench_lite.data.loading import load_dataset
     from robustbench_lite.errors import InputError, RbError
     from robustbench_lite.evaluation import evaluate
+    from robustbench_lite.generative.loading import load_generator
     from robustbench_lite.registry import make, spec
     from robustbench_lite.reports.html import html_report
     from robustbench_lite.runs import Run, read_run
-    from robustbench_lite.training.trainer import TrainingOptions, train
+    from robustbench_lite.training.generators import train_generator
+    from robustbench_lite.training.loop import TrainingOptions
+    from robustbench_lite.training.trainer import train
     from robustbench_lite.types import Condition
 
 # Public names and where they live. They are imported when they are first used: torch takes seconds.
@@ -34,16 +37,18 @@ _PUBLIC = {
     "InputError": "errors",
     "RbError": "errors",
     "Run": "runs",
-    "TrainingOptions": "training.trainer",
+    "TrainingOptions": "training.loop",
     "breaking_points": "breaking",
     "evaluate": "evaluation",
     "html_report": "reports.html",
     "load_classifier": "classifiers.loading",
     "load_dataset": "data.loading",
+    "load_generator": "generative.loading",
     "make": "registry",
     "read_run": "runs",
     "spec": "registry",
     "train": "training.trainer",
+    "train_generator": "training.generators",
 }
 
 __all__ = [
@@ -60,10 +65,12 @@ __all__ = [
     "html_report",
     "load_classifier",
     "load_dataset",
+    "load_generator",
     "make",
     "read_run",
     "spec",
     "train",
+    "train_generator",
 ]
 
 

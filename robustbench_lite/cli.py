@@ -144,9 +144,10 @@ def train(
     patience: Annotated[int, typer.Option(help="Epochs without a better validation loss.")] = 10,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Train a small classifier; the checkpoint says all that --model needs to know.
+    """Train a small classifier or a model of images; the checkpoint says all that --model needs to know.
 
-    --model names the architecture: cnn (default), resnet, mlp, linear, torchvision:NAME, file.py:factory.
+    --model names the architecture: cnn (default), resnet, mlp, linear, torchvision:NAME, file.py:factory; or a
+    model of images: vae, autoencoder, …; see rb ls generators. It asks for no labels.
     --limit and --first hold for the training images.
 
     Examples:
@@ -154,6 +155,8 @@ def train(
       rb train --data digits --out net.safetensors
 
       rb train --data folder:parts --input-size 96 --channels 1 --model "cnn(width=16)" --out parts.safetensors
+
+      rb train --data folder:parts --input-size 64 --model "vae(latents=16)" --out vae.safetensors
     """
     from robustbench_lite.cli_train import run_training
 

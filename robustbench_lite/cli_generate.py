@@ -31,6 +31,9 @@ def run_generation(common: Common, *, n: int, overwrite: bool) -> None:
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         model: Any = registry.make_one("generator", DEFAULT_MODEL if common.model == "demo" else common.model)
+        if not hasattr(model, "fit"):
+            name = registry.spec(model)
+            raise InputError(f"{name} must be trained first.", f"rb train --model {name!r} --out net.safetensors.")
         from robustbench_lite.runner import load_data
         from robustbench_lite.sheets import contact_sheet
         from robustbench_lite.weights import check_writable

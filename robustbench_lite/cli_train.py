@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_train_generator import generator_of, print_record, run_generator_training
 from robustbench_lite.errors import InputError
+
+if TYPE_CHECKING:
+    from robustbench_lite.training.loop import TrainingOptions
 
 DEFAULT_ARCHITECTURE = "cnn"
 
@@ -36,12 +39,8 @@ def run_training(
     architecture = DEFAULT_ARCHITECTURE if common.model == "demo" else common.model
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
-        from robustbench_lite.classifiers.loading import resolve_device
-        from robustbench_lite.runner import load_data
-        from robustbench_lite.training.trainer import Epoch, TrainingOptions, train
-        from robustbench_lite.weights import check_writable, save_checkpoint
+        from robustbench_lite.training.loop import TrainingOptions
 
-        inputs = common.inputs()
         options = TrainingOptions(
             epochs=epochs,
             lr=lr,
@@ -50,6 +49,21 @@ def run_training(
             patience=patience,
             seed=common.seed,
         )
+        maker = generator_of(architecture)
+    if maker is not None:
+        run_generator_training(common, maker, options, out)
+    else:
+        _train_classifier(common, architecture, options, out)
+
+
+def _train_classifier(common: Common, architecture: str, options: TrainingOptions, out: Path) -> None:
+    with console.busy("loading", quiet=common.quiet):
+        from robustbench_lite.classifiers.loading import resolve_device
+        from robustbench_lite.runner import load_data
+        from robustbench_lite.training.trainer import Epoch, train
+        from robustbench_lite.weights import check_writable, save_checkpoint
+
+        inputs, epochs = common.inputs(), options.epochs
         device = resolve_device(common.device)
         train_set = load_data(replace(inputs, split="train"))
         val_set = load_data(replace(inputs, split="val", limit=None, first=None))
@@ -63,7 +77,7 @@ def run_training(
         "checkpoint": str(out),
     }
     if common.dry_run:
-        _print(plan, as_json=common.json)
+        print_record(plan, as_json=common.json)
         return
     check_writable(out)
     with console.progress_bar(quiet=common.quiet) as update:
@@ -91,7 +105,7 @@ def run_training(
         "val_accuracy": best["val_accuracy"],
         "val_majority": _majority(val_set.labels),
     }
-    _print(result, as_json=common.json)
+    print_record(result, as_json=common.json)
     if best["val_accuracy"] <= result["val_majority"]:
         console.note("warning: it does no better than always naming the most frequent class.")
     if not common.quiet:
@@ -102,12 +116,3 @@ def _majority(labels: Any) -> float:
     import numpy as np
 
     return float(np.bincount(labels).max() / len(labels))
-
-
-def _print(result: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        console.print_json(result)
-        return
-    for key, value in result.items():
-        text = f"{value:.1%}" if isinstance(value, float) else str(value)
-        sys.stdout.write(f"{key.replace('_', ' ')}: {text}\n")

@@ -138,6 +138,8 @@ BUILTIN: dict[str, dict[str, str]] = {
         "gaussian": f"{PACKAGE}.generative.density:Gaussian",
         "pca": f"{PACKAGE}.generative.density:PCA",
         "mixture": f"{PACKAGE}.generative.density:Mixture",
+        "autoencoder": f"{PACKAGE}.generative.autoencoder:Autoencoder",
+        "vae": f"{PACKAGE}.generative.vae:VAE",
     },
     "score": {
         "pca": f"{PACKAGE}.outliers.pca:PCA",

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,12 +27,14 @@ _KEY = "robustbench_lite"
 class CheckpointInfo(BaseModel):
     """What a checkpoint says of itself, beside the weights.
 
-    ``architecture`` is the spec of the network, ``history`` the training record.
+    ``architecture`` is the spec of the network, ``history`` the training record. A model of images (``generator``)
+    takes images in [0, 1] and knows no classes: ``class_names``, ``mean`` and ``std`` are empty.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     format: int = 1
+    kind: Literal["classifier", "generator"] = "classifier"
     architecture: str
     class_names: list[str]
     input_shape: tuple[int, int, int]
@@ -41,8 +43,13 @@ class CheckpointInfo(BaseModel):
     history: dict[str, Any]
 
 
-def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo) -> None:
+def save_checkpoint(path: Path, network: nn.Module | Mapping[str, Tensor], info: CheckpointInfo) -> None:
     """Write weights and description as one safetensors file, in one piece or not at all.
+
+    Args:
+        path: the file.
+        network: a network, or the state of one.
+        info: the description.
 
     Raises:
         InputError: the place cannot be written.
@@ -50,7 +57,7 @@ def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo) -> Non
     # Clones, because safetensors refuses tensors that share memory, as tied weights do.
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
+        for name, tensor in (network.state_dict() if isinstance(network, nn.Module) else network).items()
     }
     content = save(state, metadata={_KEY: info.model_dump_json()})
     try:
@@ -110,6 +117,25 @@ def read_info(path: Path) -> CheckpointInfo | None:
     except ValueError as error:  # no JSON
         reason = str(error)
     raise InputError(f"the description in {path} is damaged: {reason}.", "Train it again.")
+
+
+def check_kind(path: Path, info: CheckpointInfo, wanted: Literal["classifier", "generator"]) -> None:
+    """Refuse a model of images where a classifier is wanted, or the other way round.
+
+    Raises:
+        InputError: the checkpoint is of the other kind.
+    """
+    if info.kind == wanted:
+        return
+    if wanted == "classifier":
+        raise InputError(
+            f"{path} is a model of images ({info.architecture}), no classifier.",
+            "Give a checkpoint of a network that was trained to tell classes, such as cnn.",
+        )
+    raise InputError(
+        f"{path} is a classifier ({info.architecture}), no model of images.",
+        f"Train one: rb train --model vae --data … --out {path.stem}-vae.safetensors.",
+    )
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], list[str]]:

@@ -16,7 +16,7 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.scores import ScoreFunction, takes_images
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.specs import Call, parse
-from robustbench_lite.weights import CheckpointInfo, load_into, read_info, read_state
+from robustbench_lite.weights import CheckpointInfo, check_kind, load_into, read_info, read_state
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     # Means and deviations of the training images, as torchvision's pretrained networks expect them.
@@ -81,8 +81,10 @@ def load_classifier(
     if weights is not None:
         source = Path(weights).expanduser()
         state, notes = read_state(source)
-        notes += load_into(network, state, source)
         info = read_info(source) if source.suffix == ".safetensors" else None
+        if info is not None:
+            check_kind(source, info, "classifier")
+        notes += load_into(network, state, source)
         if info is not None:
             notes.append(f"class names and (unless given) mean and std taken from {source.name}")
     elif registry.canonical_name("model", call.name) is not None:
@@ -193,6 +195,7 @@ def _checkpoint(path: Path, mean: Sequence[float] | None, std: Sequence[float] |
             f"{path} holds weights only, and does not say of which network.",
             f"Name it: --model torchvision:resnet18 --weights {path}, or --model file.py:factory.",
         )
+    check_kind(path, info, "classifier")
     network = build_network(info.architecture, num_classes=len(info.class_names), input_shape=info.input_shape)
     notes += load_into(network, state, path)
     return Classifier(

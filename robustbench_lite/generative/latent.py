@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
     from torch import Tensor
 
 
@@ -43,3 +46,19 @@ class VariationalModel(LatentModel, Protocol):
 
     def log_likelihood(self, images: Tensor, latents: Tensor) -> Tensor:
         """Nats (N,) of each image given its latents (N, L)."""
+
+
+class Trainable(Protocol):
+    """A network of this folder while it trains. It is a torch.nn.Module as well."""
+
+    def begin_at(self, images: Tensor) -> None:
+        """Learn mean and spread of the training images (N, C, H, W), before the training proper."""
+
+    def loss(self, images: Tensor, random: torch.Generator) -> Tensor:
+        """What is to become small, (N,), by images; noise comes from the generator, which is on their device."""
+
+    def eval(self) -> torch.nn.Module:
+        """Of torch.nn.Module."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> object:
+        """Of torch.nn.Module."""

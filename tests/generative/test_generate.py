@@ -150,7 +150,7 @@ def test_a_model_of_ones_own(rb, tmp_path):
     ("words", "reason"),
     [
         (("--model", "pcaa"), "unknown generator 'pcaa'. Did you mean 'pca'?"),
-        (("--model", "net.safetensors"), "Known: gaussian, histogram, mixture, pca."),
+        (("--model", "net.safetensors"), "Known: autoencoder, gaussian, histogram, mixture, pca, vae."),
         (("--model", "pca(components=65)"), "pca(components=64) at the most"),
         (("--first", 10), "pca(components=20) is more than 10 images of 1×8×8 can tell apart"),
         (("--first", 1), "1 image is too few"),

@@ -1,0 +1,113 @@
+"""What ``rb train`` does and prints with a model of images."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustbench_lite import console, registry
+from robustbench_lite.cli_options import Common
+from robustbench_lite.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustbench_lite.training.loop import TrainingOptions
+
+
+def generator_of(text: str) -> Any | None:
+    """The model of images that ``--model`` describes, or None if it describes a classifier."""
+    from robustbench_lite.classifiers.loading import model_call
+    from robustbench_lite.references import is_reference
+
+    call = model_call(text)
+    known = registry.canonical_name("generator", call.name) is not None
+    own = is_reference(call.name) and registry.canonical_name("model", call.name) is None
+    if known or (own and getattr(registry.load("generator", call.name), "kind", None) == "generator"):
+        return registry.make_one("generator", text)
+    return None
+
+
+def run_generator_training(common: Common, maker: Any, options: TrainingOptions, out: Path) -> None:
+    """Train on the images of the train split, choose on the val split, write the file."""
+    if not hasattr(maker, "network"):
+        raise InputError(
+            f"{registry.spec(maker)} is fitted where it is used, and not kept in a file.",
+            f"rb generate --model {registry.spec(maker)!r} fits it.",
+        )
+    with console.busy("loading", quiet=common.quiet):
+        from robustbench_lite.classifiers.loading import resolve_device
+        from robustbench_lite.runner import load_data
+        from robustbench_lite.training.trainer import in_memory
+        from robustbench_lite.weights import check_writable
+
+        inputs = common.inputs()
+        device = resolve_device(common.device)
+        train_set = load_data(replace(inputs, split="train"))
+        val_set = load_data(replace(inputs, split="val", limit=None, first=None))
+        maker.check(len(train_set), train_set.image_shape)
+    spec = registry.spec(maker)
+    plan = {
+        "model": spec,
+        "data": inputs.data,
+        "train_images": len(train_set),
+        "val_images": len(val_set),
+        "epochs": options.epochs,
+        "checkpoint": str(out),
+    }
+    if common.dry_run:
+        print_record(plan, as_json=common.json)
+        return
+    check_writable(out)
+    train, val = in_memory(train_set, "cpu").images, in_memory(val_set, "cpu").images
+    about = {"data": train_set.spec, "train_manifest_sha256": train_set.manifest_hash}
+    figures = _train(common, spec, train, val, options, device, about, out)
+    print_record({**plan, **figures}, as_json=common.json)
+
+
+def _train(
+    common: Common,
+    spec: str,
+    train: Tensor,
+    val: Tensor,
+    options: TrainingOptions,
+    device: str,
+    about: dict[str, Any],
+    out: Path,
+) -> dict[str, Any]:
+    """Train and write; what there is to say of it."""
+    from robustbench_lite.generative.loading import save_generator
+    from robustbench_lite.generative.pixels import bits_per_dim
+    from robustbench_lite.training.generators import GeneratorEpoch, train_generator
+
+    with console.progress_bar(quiet=common.quiet) as update:
+
+        def on_epoch(epoch: GeneratorEpoch) -> None:
+            update(epoch.epoch, options.epochs, f"validation loss {epoch.val_loss:.4g}")
+            if common.verbose:
+                console.note(
+                    f"epoch {epoch.epoch}: train loss {epoch.train_loss:.6g}, validation loss {epoch.val_loss:.6g}"
+                )
+
+        trained = train_generator(spec, train, val, options, device=device, on_epoch=on_epoch)
+    history = {**trained.history, **about}
+    save_generator(out, trained.spec, trained.network, history)
+    best = history["epochs"][history["best_epoch"] - 1]["val_loss"]
+    figures = {"epochs": len(history["epochs"]), "best_epoch": history["best_epoch"], "val_loss": best}
+    if hasattr(trained.network, "likelihood"):
+        figures["likelihood"] = trained.network.likelihood
+        figures["val_bits_per_dim"] = bits_per_dim(-best, train[0].numel())
+    return figures
+
+
+def print_record(result: dict[str, Any], *, as_json: bool) -> None:
+    """A line per entry, or one JSON document. Shares are those that are called accuracy or majority."""
+    if as_json:
+        console.print_json(result)
+        return
+    for key, value in result.items():
+        share = key in ("val_accuracy", "val_majority")
+        text = f"{value:.1%}" if share else f"{value:.4f}" if isinstance(value, float) else str(value)
+        sys.stdout.write(f"{key.replace('_', ' ')}: {text}\n")
