@@ -124,6 +124,7 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "data": {
         "digits": f"{PACKAGE}.data.digits:digits",
+        "surfaces": f"{PACKAGE}.data.surfaces:surfaces",
         "folder": f"{PACKAGE}.data.folder:folder",
         "npz": f"{PACKAGE}.data.arrays:npz",
         "run": f"{PACKAGE}.data.saved:run",
