@@ -144,5 +144,12 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "score": {
         "pca": f"{PACKAGE}.outliers.pca:PCA",
+        "reconstruction": f"{PACKAGE}.outliers.reconstruction:Reconstruction",
+        "elbo": f"{PACKAGE}.outliers.elbo:ELBO",
+        "importance": f"{PACKAGE}.outliers.importance:Importance",
+        "regret": f"{PACKAGE}.outliers.regret:Regret",
+        "complexity": f"{PACKAGE}.outliers.complexity:Complexity",
+        "typicality": f"{PACKAGE}.outliers.typicality:Typicality",
+        "statistics": f"{PACKAGE}.outliers.statistics:Statistics",
     },
 }

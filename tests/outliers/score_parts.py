@@ -80,7 +80,11 @@ def parts(shape: Shape = SHAPE, needs: str = "both") -> Parts:
 
 
 class PrincipalAxes(nn.Module):
-    """Probabilistic PCA (Tipping & Bishop 1999) as a variational autoencoder: its posterior is the true one."""
+    """Probabilistic PCA (Tipping & Bishop 1999) as a variational autoencoder.
+
+    Its posterior is the true one, but that some of what the axes cannot draw leaks into its mean: the encoder errs
+    where images are not normal, as trained ones do.
+    """
 
     likelihood = "gaussian"
 
@@ -94,7 +98,7 @@ class PrincipalAxes(nn.Module):
         weights = axes[:latents] * (variances[:latents] - rest).clamp_min(1e-6).sqrt().unsqueeze(1)
         inner = weights.square().sum(1) + rest
         self.mean, self.weights = nn.Parameter(flat.mean(0).float()), nn.Parameter(weights.float())
-        self.encoder = nn.Parameter((weights / inner.unsqueeze(1)).float())
+        self.encoder = nn.Parameter((weights / inner.unsqueeze(1) + 2 * axes[latents : 2 * latents]).float())
         self.log_variance = nn.Parameter((rest / inner).log().float())
         self.variance = float(rest)
         self.eval().requires_grad_(False)

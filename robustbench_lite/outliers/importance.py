@@ -1,0 +1,66 @@
+"""How unlikely a variational autoencoder finds an image, by a tighter bound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from robustbench_lite.generative.latent import VariationalModel
+from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, variational_model
+from robustbench_lite.outliers.score import Normals, Parts, Score, Shape, TensorState
+from robustbench_lite.types import Cost
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedBound(TensorState):
+    """Minus the importance-weighted bound of a generator, with k draws of a fixed noise."""
+
+    seed: Tensor
+    model: VariationalModel
+    k: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Nats (N,)."""
+        images = reduced(images, self.model)
+        mean, log_variance = self.model.posterior(images)
+        deviation = (0.5 * log_variance).exp()
+        weights = []
+        for draw in fixed_noise(self.seed, "importance", self.k, self.model, images):
+            latents = mean + deviation * draw
+            # log prior − log posterior: the constants of the two normal densities cancel.
+            prior = 0.5 * (draw.square() + log_variance - latents.square()).sum(1)
+            weights.append(self.model.log_likelihood(images, latents) + prior)
+        return math.log(self.k) - torch.stack(weights).logsumexp(0)
+
+
+@dataclass(frozen=True)
+class Importance(Score):
+    """Minus the importance-weighted bound, in nats: from −ELBO towards minus the log likelihood as k grows.
+
+    Burda, Grosse & Salakhutdinov, *Importance weighted autoencoders*, ICLR 2016.
+
+    Args:
+        k: draws from the posterior, each a pass through the decoder.
+    """
+
+    k: int = 50
+    needs: ClassVar[Literal["", "classifier", "generator"]] = "generator"
+
+    def __post_init__(self) -> None:
+        at_least_one("importance", "k", self.k)
+
+    def cost(self) -> Cost:
+        """One pass through the decoder per draw."""
+        return Cost(self.k, 0)
+
+    def fit(self, normals: Normals, parts: Parts) -> WeightedBound:
+        """Nothing is found out: the generator knows the normal images (N, C, H, W)."""
+        return self.restore({"seed": torch.tensor(normals.seed)}, normals.shape, parts)
+
+    def restore(self, state: dict[str, Tensor], shape: Shape, parts: Parts) -> WeightedBound:
+        """The scorer whose state this is."""
+        return WeightedBound(model=variational_model(parts, shape), k=self.k, **state)
