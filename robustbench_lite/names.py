@@ -151,5 +151,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "complexity": f"{PACKAGE}.outliers.complexity:Complexity",
         "typicality": f"{PACKAGE}.outliers.typicality:Typicality",
         "statistics": f"{PACKAGE}.outliers.statistics:Statistics",
+        "hog": f"{PACKAGE}.outliers.hog:HOG",
+        "image_statistics": f"{PACKAGE}.outliers.image_statistics:ImageStatistics",
     },
 }

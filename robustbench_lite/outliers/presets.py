@@ -9,7 +9,7 @@ from robustbench_lite.outliers.score import Score
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     # Surfaces: defects are small and local. Objects: an outlier differs in its whole shape.
     "surfaces": (("pca", 1.0),),
-    "objects": (("pca", 1.0),),
+    "objects": (("hog", 0.6), ("image_statistics", 0.2), ("pca", 0.2)),
 }
 BASELINE = "pca"
 """Always fitted beside, with weight 0, where it is no member."""
