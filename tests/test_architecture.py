@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shifts": {"registry"},
     "checks": set(),
     "weights": set(),
-    "generative": {"registry", "weights"},
+    "generative": {"registry", "weights", "intervals"},
     "classifiers": {"registry", "descriptions", "weights"},
     "data": {"registry", "runs"},
     "provenance": set(),
