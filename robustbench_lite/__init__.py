@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from robustbench_lite.errors import InputError, RbError
     from robustbench_lite.evaluation import evaluate
     from robustbench_lite.generative.loading import load_generator
+    from robustbench_lite.outliers.fitting import fit_detector
+    from robustbench_lite.outliers.opening import open_detector
     from robustbench_lite.registry import make, spec
     from robustbench_lite.reports.html import html_report
     from robustbench_lite.runs import Run, read_run
@@ -40,11 +42,13 @@ _PUBLIC = {
     "TrainingOptions": "training.loop",
     "breaking_points": "breaking",
     "evaluate": "evaluation",
+    "fit_detector": "outliers.fitting",
     "html_report": "reports.html",
     "load_classifier": "classifiers.loading",
     "load_dataset": "data.loading",
     "load_generator": "generative.loading",
     "make": "registry",
+    "open_detector": "outliers.opening",
     "read_run": "runs",
     "spec": "registry",
     "train": "training.trainer",
@@ -62,11 +66,13 @@ __all__ = [
     "__version__",
     "breaking_points",
     "evaluate",
+    "fit_detector",
     "html_report",
     "load_classifier",
     "load_dataset",
     "load_generator",
     "make",
+    "open_detector",
     "read_run",
     "spec",
     "train",

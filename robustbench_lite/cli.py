@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
 from robustbench_lite.cli_options import Baseline, Common, SaveImages, with_common
+from robustbench_lite.cli_outliers import group as outliers_group
 from robustbench_lite.cli_shift import shift
 from robustbench_lite.errors import UnknownNameError
 
@@ -108,6 +109,7 @@ def attack(
 
 
 app.command()(shift)
+app.add_typer(outliers_group(_PlainGroup))
 
 
 @app.command(name="eval")

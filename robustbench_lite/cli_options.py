@@ -136,11 +136,11 @@ def _shared() -> list[inspect.Parameter]:
     ]
 
 
-def with_common(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's last parameter, ``common``, by the shared options."""
+def with_common(command: Callable[..., None], **defaults: Any) -> Callable[..., None]:
+    """Replace a command's last parameter, ``common``, by the shared options; some with another default."""
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.name != "common"]
-    shared = _shared()
+    shared = [p.replace(default=defaults.get(p.name, p.default)) for p in _shared()]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:

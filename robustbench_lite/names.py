@@ -126,6 +126,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "digits": f"{PACKAGE}.data.digits:digits",
         "surfaces": f"{PACKAGE}.data.surfaces:surfaces",
         "folder": f"{PACKAGE}.data.folder:folder",
+        "images": f"{PACKAGE}.data.folder:images",
         "npz": f"{PACKAGE}.data.arrays:npz",
         "run": f"{PACKAGE}.data.saved:run",
         "mnist": f"{PACKAGE}.data.torchvision_sets:mnist",

@@ -44,7 +44,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "examples": {"runs"},
     "saving": {"data", "examples"},
     "training": {"registry", "classifiers", "data", "attacks", "generative", "weights"},
-    "outliers": {"registry", "classifiers", "data", "generative", "weights", "applying", "training", "sheets"},
+    "outliers": {
+        *("registry", "references", "intervals", "classifiers", "data", "generative", "weights", "applying"),
+        *("training", "sheets"),
+    },
     "applying": {"registry", "attacks", "shifts"},
     "calibrating": {"registry", "classifiers", "data"},
     "followup": {"registry", "runs"},

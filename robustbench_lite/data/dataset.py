@@ -36,6 +36,14 @@ class Skipped(NamedTuple):
         return cls(file, error.what.removeprefix(f"{file}: ").removesuffix("."))
 
 
+class Metadata(NamedTuple):
+    """What is known of an image without its content: height and width in pixels, and its file's length."""
+
+    height: int
+    width: int
+    file_bytes: int | None
+
+
 class Batch(NamedTuple):
     """Images (N, C, H, W) float32 in [0, 1], labels (N,) int64, and one place, id, file and group per image."""
 
@@ -63,6 +71,7 @@ class Dataset:
         groups: one group per image (pictures of the same part, day or camera), or None.
         skipped: images that were already found damaged.
         notes: what was decided while loading, for people.
+        metadata: the i-th image's size before it was scaled, and its file's length; None if unknown.
         eps: the usual attack budget per norm for these images, on the [0, 1] scale.
     """
 
@@ -77,6 +86,7 @@ class Dataset:
     groups: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    metadata: Callable[[int], Metadata] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,7 +109,7 @@ class Dataset:
 
     def select(self, indices: Sequence[int]) -> Dataset:
         """Some of the samples, in the given order."""
-        read, chosen = self.read, list(indices)
+        read, metadata, chosen = self.read, self.metadata, list(indices)
         return replace(
             self,
             labels=self.labels[chosen],
@@ -107,6 +117,7 @@ class Dataset:
             sample_ids=tuple(self.sample_ids[i] for i in chosen),
             groups=self.groups and tuple(self.groups[i] for i in chosen),
             read=lambda i: read(chosen[i]),
+            metadata=metadata and (lambda i: metadata(chosen[i])),
         )
 
     def remembered(self, most: int) -> Dataset:

@@ -1,4 +1,4 @@
-"""Image folders: one folder per class, directly or under train/, val/ and test/."""
+"""Image folders: one folder per class, directly or under train/, val/ and test/; or images without classes."""
 
 from __future__ import annotations
 
@@ -44,11 +44,35 @@ def folder(path: str, *, channels: int | None = None) -> Source:
     if not root.is_dir():
         raise InputError(f"no such folder: {path}.", f"Check the path; it was looked for at {root}.")
     found = [file for split, place in _split_folders(root) for file in _class_files(root, place, split)]
+    return _source(found, keep_alpha=channels == 4)
+
+
+def images(path: str, *, channels: int | None = None) -> Source:
+    """All images below a folder, at any depth, as one class, ``image``.
+
+    Args:
+        path: the folder.
+        channels: 4 keeps opacity; otherwise it is dropped.
+
+    Raises:
+        InputError: the folder is missing, or holds no image.
+    """
+    root = Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise InputError(f"no such folder: {path}.", f"Check the path; it was looked for at {root}.")
+    files = [found[len(str(root)) :].strip(os.sep).replace(os.sep, "/") for found in _images(root, frozenset())]
+    if not files:
+        raise InputError(f"the folder {path} holds no image.", f"Fill it ({_endings()}).")
+    # Named as if below a class's folder, so that level:1 is the first folder here as it is there.
+    found = [_File("image", str(root / file), file, f"image/{file}", "") for file in files]
+    return _source(found, keep_alpha=channels == 4)
+
+
+def _source(found: list[_File], *, keep_alpha: bool) -> Source:
     found.sort(key=lambda f: (os.fsencode(f.class_name), os.fsencode(f.file)))
     class_names = list(dict.fromkeys(f.class_name for f in found))
     number = {name: label for label, name in enumerate(class_names)}
     files = [_printable(f.file) for f in found]
-    keep_alpha = channels == 4
 
     def read(i: int) -> RawPixels:
         return decode(found[i].path, files[i], keep_alpha)
@@ -63,6 +87,12 @@ def folder(path: str, *, channels: int | None = None) -> Source:
         except OSError as error:
             raise DamagedImageError(f"{files[i]}: {error.strerror}.", "Delete or replace the file.") from error
 
+    def file_bytes(i: int) -> int:
+        try:
+            return os.stat(found[i].path).st_size
+        except OSError as error:
+            raise DamagedImageError(f"{files[i]}: {error.strerror}.", "Delete or replace the file.") from error
+
     return Source(
         labels=np.array([number[f.class_name] for f in found], dtype=np.int64),
         class_names=tuple(map(_printable, class_names)),
@@ -72,6 +102,7 @@ def folder(path: str, *, channels: int | None = None) -> Source:
         names=tuple(_printable(f.name) for f in found),
         header=header_of,
         digest=digest,
+        file_bytes=file_bytes,
     )
 
 
@@ -105,8 +136,12 @@ def _class_files(root: Path, place: Path, split: str) -> Iterator[_File]:
         if empty:
             raise InputError(
                 f"the class folder {class_folder} holds no image.",
-                f"Delete it, or fill it ({' '.join(sorted(s[1:] for s in SUFFIXES))}).",
+                f"Delete it, or fill it ({_endings()}).",
             )
+
+
+def _endings() -> str:
+    return " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
 
 
 def _entries(place: str | Path) -> list[os.DirEntry[str]]:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite import registry
-from robustbench_lite.data.dataset import DamagedImageError, Dataset, Pixels, Skipped
+from robustbench_lite.data.dataset import DamagedImageError, Dataset, Metadata, Pixels, Skipped
 from robustbench_lite.data.groups import grouping
 from robustbench_lite.data.pixels import Fit
 from robustbench_lite.data.source import Shape, Source
@@ -102,6 +102,11 @@ def load_dataset(
         i = kept[k]
         return fit(source.read(i), source.files[i])
 
+    def metadata(k: int) -> Metadata:
+        i = kept[k]
+        height, width, *_ = source.header(i) if source.header is not None else source.read(i).shape
+        return Metadata(height, width, None if source.file_bytes is None else source.file_bytes(i))
+
     dataset = Dataset(
         spec=spec,
         split=split,
@@ -117,10 +122,24 @@ def load_dataset(
         groups=tuple(groups[k] for k in good) if groups is not None else None,
         skipped=tuple(skipped),
         notes=_notes(source, split, in_split, groups and [groups[k] for k in good], source.labels[kept]),
+        metadata=metadata,
     )
     if source.eps is not None:
         return dataset
     return replace(dataset, eps=_usual_eps(shape or dataset.image_shape))
+
+
+def usual_split(
+    spec: str, split: str, *, root: Path | None = None, download: bool = False, channels: int | None = None
+) -> str:
+    """The split itself; but ``all`` where the spec says from where, as a path, and nothing is divided there.
+
+    For those whose images are divided before they come: the normal images in one folder, the others elsewhere.
+    """
+    if not _name_and_argument(spec)[1]:
+        return split
+    offered = {"split": "all", "root": root or DATA_ROOT, "download": download, "channels": channels}
+    return split if _call_loader(spec, offered).splits else "all"
 
 
 def sample_id(content: bytes, class_name: str) -> str:

@@ -38,6 +38,7 @@ class Source:
             images have no file names.
         header: (H, W, C) that ``read`` would return, found without decoding; raises DamagedImageError.
         digest: SHA-256 of the i-th image's content, 32 bytes. By default of its shape, dtype and pixels.
+        file_bytes: length of the i-th image's file; raises DamagedImageError. None if images have no files.
         eps: the usual attack budget per norm on the [0, 1] scale; by default derived from the image size.
         sample_ids: one id per image, of images that were chosen before: they keep it, and are not split again.
         notes: what to tell people about the images.
@@ -56,6 +57,7 @@ class Source:
     names: tuple[str, ...] | None = None
     header: Callable[[int], Shape] | None = None
     digest: Callable[[int], bytes] | None = None
+    file_bytes: Callable[[int], int] | None = None
     eps: Mapping[str, float] | None = None
     sample_ids: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()

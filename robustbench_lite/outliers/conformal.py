@@ -49,6 +49,21 @@ def least_images(rate: float) -> int:
     return math.ceil((1 - rate) / rate - 1e-9)
 
 
+def promise(found: Threshold, unit: str = "images") -> str:
+    """What a threshold promises, in words; ``unit`` is what the scores were of.
+
+    >>> promise(Threshold(1.0, 0.01, 99, 99, 0.01, 0.0003, 0.0366))
+    'at most 1 % of normal images are false alarms, on average over sets of 99; with this set, 0.03 to 3.66 %'
+    """
+    whom = f"at most {_percent(found.rate)} % of normal {unit} are false alarms"
+    low, high = _percent(found.low), _percent(found.high)
+    return f"{whom}, on average over sets of {found.n}; with this set, {low} to {high} %"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".")
+
+
 def threshold(scores: npt.NDArray[np.floating], rate: float) -> Threshold:
     """The score of rank ⌈(n + 1)(1 − rate)⌉.
 

@@ -14,6 +14,13 @@ PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
 BASELINE = "pca"
 """Always fitted beside, with weight 0, where it is no member."""
 
+_OF_OBJECTS = {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "svhn"}
+
+
+def usual_preset(data: str) -> str:
+    """For known pictures of objects ``objects``, for all else ``surfaces``."""
+    return "objects" if data in _OF_OBJECTS else "surfaces"
+
 
 def preset(name: str) -> list[tuple[Score, float]]:
     """The scores and weights of a preset, and the linear baseline beside them.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +50,19 @@ class DetectorRecord(BaseModel):
     about: dict[str, Any] = {}  # how it was made: data, normal classes, networks, versions
 
 
-def save_detector(detector: Detector, folder: Path, about: dict[str, Any] | None = None) -> None:
+def save_detector(
+    detector: Detector,
+    folder: Path,
+    about: dict[str, Any] | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> None:
     """Write a detector as a new folder, whole or not at all; one that is there is replaced.
 
     Args:
         detector: with or without a threshold.
         folder: its place.
         about: how it was made, for people and for ``rb outliers``; JSON.
+        files: copied into the folder, by the name that they get there.
 
     Raises:
         InputError: the place cannot be written, or is taken by something that is no detector.
@@ -80,6 +88,8 @@ def save_detector(detector: Detector, folder: Path, about: dict[str, Any] | None
         try:
             save_file({name: value.clone() for name, value in tensors.items()}, work / TENSORS)
             (work / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+            for name, source in (files or {}).items():
+                shutil.copyfile(source, work / name)
             if folder.exists():
                 shutil.rmtree(folder)
             work.chmod(0o755)
@@ -89,6 +99,30 @@ def save_detector(detector: Detector, folder: Path, about: dict[str, Any] | None
             raise
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}.", "Choose another --out.") from None
+
+
+def save_threshold(detector: Detector, folder: Path, about: dict[str, Any]) -> None:
+    """Write another threshold into the folder of a detector, and what is to be said of it; the rest stays.
+
+    Raises:
+        InputError: no detector, or the place cannot be written.
+    """
+    record = read_detector_record(folder)
+    changed = record.model_copy(
+        update={
+            "threshold": detector.threshold,
+            "calibrated_on": sorted(detector.calibrated_on),
+            "about": {**record.about, **about},
+        }
+    )
+    draft = folder / f".{RECORD}.draft"
+    try:
+        draft.write_text(changed.model_dump_json(indent=1), encoding="utf-8")
+        os.replace(draft, folder / RECORD)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}.", "Check its permissions.") from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def read_detector_record(folder: Path) -> DetectorRecord:

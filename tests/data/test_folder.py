@@ -10,7 +10,7 @@ from PIL import Image
 
 from robustbench_lite.data import folder as folder_module
 from robustbench_lite.data.dataset import DamagedImageError
-from robustbench_lite.data.loading import load_dataset
+from robustbench_lite.data.loading import load_dataset, usual_split
 from robustbench_lite.errors import InputError, UnknownNameError
 
 TEN = [f"{c}/{i}.png" for c in ("good", "scratch") for i in range(5)]
@@ -252,3 +252,34 @@ def test_an_unknown_column_names_the_nearest(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.zeros((4, 5, 6), np.uint8), labels=[0, 1, 0, 1], camera=list("abcd"))
     with pytest.raises(UnknownNameError, match="Did you mean 'camera'"):
         load_dataset(f"npz:{tmp_path / 'a.npz'}", split="all", group="column:camra")
+
+
+def test_images_without_classes(tmp_path):
+    for i, name in enumerate(("b.png", "monday/a.png", "monday/x/c.png")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 5), 40 * i, np.uint8)).save(tmp_path / name)
+    (tmp_path / "note.txt").write_text("no image")
+    found = load_dataset(f"images:{tmp_path}", split="all")
+    assert (found.class_names, found.files) == (("image",), ("b.png", "monday/a.png", "monday/x/c.png"))
+    assert found.image_shape == (1, 4, 5)
+    assert found.metadata is not None
+    assert found.select([2]).metadata(0) == (4, 5, (tmp_path / "monday/x/c.png").stat().st_size)
+    grouped = load_dataset(f"images:{tmp_path}/monday", split="all", group=r"image/(\w+)")
+    assert grouped.groups == ("a", "x")
+
+
+def test_no_images_are_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no image"):
+        load_dataset(f"images:{tmp_path}", split="all")
+    with pytest.raises(InputError, match="no such folder"):
+        load_dataset(f"images:{tmp_path}/nowhere", split="all")
+
+
+def test_a_path_that_is_not_divided_is_taken_whole(tmp_path):
+    for name in ("flat/good", "parts/train/good", "parts/test/good"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / name / "1.png")
+    assert usual_split(f"folder:{tmp_path}/flat", "train") == "all"
+    assert usual_split(f"folder:{tmp_path}/parts", "train") == "train"
+    assert usual_split(f"images:{tmp_path}/parts", "test") == "all"
+    assert usual_split("digits", "train") == "train"

@@ -1,0 +1,120 @@
+"""The commands ``rb outliers …``: their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from robustbench_lite import console
+from robustbench_lite.cli_options import Common, with_common
+
+DETECTOR = "Detector"
+
+Folder = Annotated[Path, typer.Argument(metavar="DETECTOR", help="A detector's folder.")]
+Normal = Annotated[
+    list[str] | None,
+    typer.Option("--normal", metavar="CLASS", help="Normal classes: good, or 0,1. (default: all)"),
+]
+FalseAlarms = Annotated[float, typer.Option(help="Share of normal images that may cause an alarm.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+def with_splits(command: Any) -> Any:
+    """The shared options; the split follows from the command, unless it is given."""
+    return with_common(command, split="auto")
+
+
+def with_scoring(command: Any) -> Any:
+    """The same; and whatever cannot be read is named and left out."""
+    return with_common(command, split="auto", max_damaged=1.0)
+
+
+def names(normal: list[str] | None) -> list[str]:
+    """``--normal a,b --normal c`` as names."""
+    return [name.strip() for text in normal or () for name in text.split(",") if name.strip()]
+
+
+@with_splits
+@console.guarded
+def fit(
+    common: Common,
+    normal: Normal = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="surfaces (small defects) or objects (another shape). (default: suits the data)"),
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option("--score", metavar="SPEC[=WEIGHT]", help="Instead of a preset; see rb ls scores."),
+    ] = None,
+    generator: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A model of images that scores ask: rb train --model vae.")
+    ] = None,
+    false_alarms: FalseAlarms = 0.01,
+    calibration: Annotated[
+        float, typer.Option(help="Share of the images that is kept for the threshold; 0: none.")
+    ] = 0.25,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit a detector to normal images, and choose its threshold with a part of them.
+
+    --model is the classifier that a score asks, if one does. --split auto is train, and everything of a path that
+    is not divided.
+
+    Examples:
+
+      rb outliers fit
+
+      rb outliers fit --data folder:PARTS/train --normal good --out detector
+
+      rb outliers fit --data images:GOOD --input-size 128 --channels 1 --false-alarms 0.05
+    """
+    from robustbench_lite.cli_outliers_fit import FitOptions, run_fit
+
+    options = FitOptions(names(normal), preset, score or [], generator, false_alarms, calibration, overwrite)
+    run_fit(common, options)
+
+
+@with_splits
+@console.guarded
+def calibrate(common: Common, detector: Folder, normal: Normal = None, false_alarms: FalseAlarms = 0.01) -> None:
+    """Choose the threshold anew, with normal images that were used for nothing else.
+
+    --split auto is val, and everything of a path that is not divided.
+
+    Example: rb outliers calibrate detector --data folder:PARTS/calibration --normal good --false-alarms 0.01
+    """
+    from robustbench_lite.cli_outliers_fit import run_calibrate
+
+    run_calibrate(common, detector, names(normal), false_alarms)
+
+
+@with_scoring
+@console.guarded
+def score(common: Common, detector: Folder, overwrite: Overwrite = False) -> None:
+    """Score images: a table, heat maps, and a contact sheet with the most outlying first.
+
+    --split auto is test, and everything of a path that is not divided.
+
+    Example: rb outliers score detector --data images:INCOMING --out scores
+    """
+    from robustbench_lite.cli_outliers_score import run_score
+
+    run_score(common, detector, overwrite=overwrite)
+
+
+def group(cls: Any) -> typer.Typer:
+    """The group of commands, listed by ``cls``."""
+    app = typer.Typer(
+        name="outliers",
+        cls=cls,
+        help="Find images that do not look like the normal ones, with a promised share of false alarms.\n\n"
+        "Start with: rb outliers fit.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    for command in (fit, calibrate, score):
+        app.command()(command)
+    return app

@@ -1,0 +1,141 @@
+"""What ``rb outliers score`` does and prints."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from robustbench_lite import console
+from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_outliers_data import opened, told
+from robustbench_lite.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from robustbench_lite.outliers.detector import Detector
+    from robustbench_lite.outliers.scored import Scored
+
+TABLE, COLUMNS = "scores.csv", "scores.parquet"
+_MOST_SHOWN = 10
+
+
+def run_score(common: Common, folder: Path, *, overwrite: bool) -> None:
+    """Score the images batch by batch; what was computed is written, whatever stops it."""
+    out = _place(common.out or Path("scores"), overwrite)
+    console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
+    with console.busy("loading the detector and the images", quiet=common.quiet):
+        from robustbench_lite.classifiers.loading import resolve_device
+        from robustbench_lite.outliers.scored import Scored, score_images
+
+        detector, dataset, _ = opened(common, folder, "test")
+    told(common, dataset.notes, ())
+    plan = {"detector": str(folder), "data": dataset.spec, "split": dataset.split, "out": str(out)}
+    if common.dry_run:
+        _print({**plan, "n": len(dataset)}, as_json=common.json)
+        return
+    scored, status, error = Scored(), "done", None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with console.progress_bar(quiet=common.quiet) as update:
+            score_images(
+                detector,
+                dataset,
+                scored,
+                batch_size=common.batch_size or 64,
+                device=resolve_device(common.device),
+                on_progress=lambda done, total: update(done, total, "scoring"),
+            )
+    except OSError as fault:
+        raise InputError(f"cannot write {out}: {fault.strerror}.", "Choose another --out.") from None
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except InputError as fault:
+        status, error = "failed", fault
+    told(common, (), scored.skipped)
+    written = _write(out, scored)
+    if error is not None:
+        if written:
+            error.add_note(f"What was finished is in {out}.")
+        raise error
+    _print({**plan, **_result(detector, scored, len(dataset) + len(dataset.skipped), status)}, as_json=common.json)
+    if status == "interrupted":
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _place(out: Path, overwrite: bool) -> Path:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file.", "Choose another --out.")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / TABLE).is_file():
+            raise InputError(f"{out} exists, and holds no scores.", "Choose another --out.")
+        if not overwrite:
+            raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
+        for name in (TABLE, COLUMNS):
+            (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / "heatmaps", ignore_errors=True)
+    return out
+
+
+def _write(out: Path, scored: Scored) -> bool:
+    """The table, the most outlying first, as CSV and as Parquet; whether there was a row."""
+    table = scored.table()
+    if table.empty:
+        if not any(out.iterdir()):
+            out.rmdir()
+        return False
+    table = table.sort_values("score", ascending=False, kind="stable")
+    table.to_csv(out / TABLE, index=False)
+    table.to_parquet(out / COLUMNS, index=False)
+    return True
+
+
+def _result(detector: Detector, scored: Scored, asked: int, status: str) -> dict[str, Any]:
+    table = scored.table()
+    calibrated = detector.threshold is not None
+    if table.empty:
+        raise InputError("no image could be scored.", "Check the files.")
+    return {
+        "status": status,
+        "n": len(table),
+        "n_asked": asked,
+        "alarms": int(table["alarm"].sum()) if calibrated else None,
+        "false_alarms_promised": detector.threshold.rate if detector.threshold is not None else None,
+        "threshold": detector.threshold.value if detector.threshold is not None else None,
+        "most_outlying": _first(table),
+        "skipped": [{"file": s.file, "reason": s.reason} for s in scored.skipped],
+    }
+
+
+def _first(table: pd.DataFrame) -> list[dict[str, Any]]:
+    most = table.nlargest(_MOST_SHOWN, "score")
+    alarms = most["alarm"].tolist() if "alarm" in most else [None] * len(most)
+    rows = zip(most["file"].tolist(), most["score"].astype(float).tolist(), alarms, strict=True)
+    return [{"file": file, "score": score, "alarm": alarm} for file, score, alarm in rows]
+
+
+def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(result)
+        return
+    out = console.stdout()
+    if "alarms" not in result:
+        for key, value in result.items():
+            out.print(f"{key}: {value}", markup=False, soft_wrap=True)
+        return
+    for row in result["most_outlying"]:
+        out.print(f"{row['score']:10.3f}  {'alarm' if row['alarm'] else '     '}  {row['file']}", markup=False)
+    asked = f" of {result['n_asked']}" if result["n"] < result["n_asked"] else ""
+    images = f"{result['n']}{asked} images"
+    if result["alarms"] is None:
+        out.print(f"{images} scored; no threshold: rb outliers calibrate chooses one", markup=False)
+    else:
+        out.print(
+            f"{result['alarms']} alarms in {images}; of normal images at most "
+            f"{result['false_alarms_promised']:.2%} were promised",
+            markup=False,
+        )
+    out.print(f"tables: {Path(result['out']) / TABLE}, {COLUMNS}", markup=False, soft_wrap=True)

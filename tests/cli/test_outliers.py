@@ -1,0 +1,170 @@
+"""``rb outliers`` as it is called: fit, calibrate, score."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from robustbench_lite.outliers.conformal import threshold
+
+
+def write(folder, n, seed, *, name="good", bar=False, depth=np.uint8, suffix=".png"):
+    """Grey images of two waves, those with a bar are outliers."""
+    random = np.random.default_rng(seed)
+    x = np.arange(16)
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        a, b = random.uniform(0, 6, 2)
+        image = 0.5 + 0.2 * np.sin(x / 2 + a)[None] + 0.1 * np.sin(x / 3 + b)[:, None]
+        image = image + 0.02 * random.normal(size=(16, 16))
+        if bar:
+            image[random.integers(3, 12)] = 1.0
+        pixels = (image.clip(0, 1) * np.iinfo(depth).max).round().astype(depth)
+        Image.fromarray(pixels).save(folder / name / f"{seed}_{i}{suffix}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """PARTS/train/good, PARTS/test/good and PARTS/test/scratch."""
+    place = tmp_path_factory.mktemp("made")
+    write(place / "parts/train", 120, 0)
+    write(place / "parts/test", 40, 1)
+    write(place / "parts/test", 20, 2, name="scratch", bar=True)
+    return place
+
+
+@pytest.fixture
+def parts(made, tmp_path):
+    shutil.copytree(made / "parts", tmp_path / "parts")
+    return tmp_path
+
+
+@pytest.fixture
+def detector(rb, parts):
+    done = rb("outliers", "fit", "--data", "folder:parts/train", "--normal", "good", *FIT, "--json")
+    assert done.code == 0, done.err
+    return done.document
+
+
+FIT = ("--score", "pca(components=8)", "--false-alarms", "0.05")
+
+
+def test_fit_with_nothing_said(rb, tmp_path):
+    done = rb("outliers", "fit", "--json")
+    assert done.code == 0
+    found = done.document
+    assert (found["data"], found["preset"], found["detector"]) == ("digits", "objects", "detector")
+    assert (
+        found["threshold"]["n"]
+        == found["n_calibration"]
+        == round(0.25 * (found["n_fit"] + found["n_calibration"]))
+    )
+    assert found["promise"].startswith("at most 1 % of normal images")
+    assert "rb outliers fit --data folder:PARTS/train --normal good" in done.err
+    assert (tmp_path / "detector/detector.json").is_file()
+
+
+def test_fit_takes_all_of_a_folder_that_is_not_divided(detector):
+    assert (detector["split"], detector["n_fit"], detector["n_calibration"]) == ("all", 90, 30)
+    ranks = threshold(np.arange(30.0), 0.05)
+    assert (detector["threshold"]["rank"], detector["threshold"]["low"]) == (ranks.rank, ranks.low)
+
+
+def test_fit_takes_the_train_split(rb, parts):
+    write(parts / "parts/val", 3, 9)
+    done = rb("outliers", "fit", "--data", "folder:parts", "--normal", "good", *FIT, "--dry-run", "--json")
+    assert (done.document["split"], done.document["n_fit"]) == ("train", 90)
+    assert not (parts / "detector").exists()
+
+
+def test_groups_stay_together_and_are_the_units(rb, parts):
+    words = ("--data", "folder:parts/train", "--group", r"_(\d+)\.", *FIT)
+    write(parts / "parts/train", 120, 7)  # a second picture of each
+    found = rb("outliers", "fit", *words, "--json").document
+    assert (found["n_fit"], found["n_calibration"], found["unit"]) == (180, 60, "parts")
+    assert found["threshold"]["n"] == 30
+
+
+def test_score_writes_a_table_with_the_most_outlying_first(rb, detector, parts):
+    write(parts / "incoming", 5, 3, name="monday")
+    write(parts / "incoming", 2, 4, name="tuesday", bar=True)
+    (parts / "incoming/broken.png").write_bytes(b"no picture")
+    done = rb("outliers", "score", "detector", "--data", "images:incoming", "--json")
+    assert done.code == 0, done.err
+    assert "broken.png is left out" in done.err
+    found, table = done.document, pd.read_csv(parts / "scores/scores.csv")
+    assert (found["n"], found["n_asked"], len(found["skipped"])) == (7, 8, 1)
+    assert list(table.columns) == [
+        *("file", "class", "score", "alarm", "pca(components=8)", "nats pca(components=8)"),
+        *("pca", "nats pca"),
+    ]
+    assert table["score"].is_monotonic_decreasing
+    assert set(table["file"][:2]) == {"tuesday/4_0.png", "tuesday/4_1.png"}
+    assert table["alarm"][:2].all()
+    assert np.allclose(table["score"], table["nats pca(components=8)"])  # the one with weight
+    columns = pd.read_parquet(parts / "scores/scores.parquet")
+    assert columns["file"].tolist() == table["file"].tolist()
+    assert np.allclose(columns["score"], table["score"])
+
+
+@pytest.mark.parametrize(("depth", "suffix"), [(np.uint16, ".png"), (np.uint8, ".bmp"), (np.uint16, ".tif")])
+def test_score_takes_other_files_than_were_fitted(rb, detector, parts, depth, suffix):
+    write(parts / "same", 4, 5)
+    write(parts / "other", 4, 5, depth=depth, suffix=suffix)
+    for data in ("same", "other"):
+        assert rb("outliers", "score", "detector", "--data", f"images:{data}", "--out", f"s-{data}").code == 0
+    tables = [pd.read_csv(parts / f"s-{data}/scores.csv") for data in ("same", "other")]
+    stems = [[file.partition(".")[0] for file in table["file"]] for table in tables]
+    by_stem = [table.assign(stem=stem).set_index("stem")["pca"] for table, stem in zip(tables, stems, strict=True)]
+    assert np.allclose(by_stem[0], by_stem[1][by_stem[0].index], rtol=0.05)  # 8 bits round
+
+
+def test_images_are_brought_to_the_size_of_fitting(rb, parts):
+    words = ("--input-size", "12", "--channels", "1", *FIT)
+    assert rb("outliers", "fit", "--data", "folder:parts/train", *words).code == 0
+    for file in (parts / "parts/test/good").iterdir():
+        Image.open(file).resize((31, 24)).convert("RGB").save(file)
+    done = rb("outliers", "score", "detector", "--data", "images:parts/test/good", "--json")
+    assert done.code == 0, done.err
+    assert done.document["n"] == 40
+
+
+def test_what_was_scored_survives_an_interruption(rb, detector, parts, monkeypatch):
+    from robustbench_lite.outliers import scored
+
+    whole, calls = scored._rows, []
+
+    def stopped(*words):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(*words)
+
+    monkeypatch.setattr(scored, "_rows", stopped)
+    done = rb("outliers", "score", "detector", "--data", "images:parts/test", "--batch-size", 8, "--json")
+    assert done.code == 130
+    assert (done.document["status"], done.document["n"]) == ("interrupted", 16)
+    assert len(pd.read_csv(parts / "scores/scores.csv")) == 16
+
+
+def test_calibrate_changes_the_threshold_only(rb, detector, parts):
+    before = json.loads((parts / "detector/detector.json").read_text())
+    words = ("--data", "folder:parts/test", "--normal", "good", "--false-alarms", "0.1")
+    done = rb("outliers", "calibrate", "detector", *words, "--json")
+    assert done.code == 0, done.err
+    assert done.document["threshold"]["n"] == 40
+    after = json.loads((parts / "detector/detector.json").read_text())
+    assert after["threshold"] == list(done.document["threshold"].values())
+    assert after["members"] == before["members"]
+    assert after["about"]["preprocessing"] == before["about"]["preprocessing"]
+
+
+def test_help_names_the_commands(rb):
+    done = rb("outliers", "--help")
+    assert done.code == 0
+    assert all(word in done.out for word in ("fit", "calibrate", "score"))
