@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
-from robustbench_lite.cli_options import Baseline, Common, SaveImages, with_common
+from robustbench_lite.cli_options import Baseline, Common, DetectorFolder, SaveImages, with_common
 from robustbench_lite.cli_outliers import group as outliers_group
 from robustbench_lite.cli_shift import shift
 from robustbench_lite.errors import UnknownNameError
@@ -76,6 +76,7 @@ def attack(
         str | None,
         typer.Option(help="To reach: a class index, least-likely, or (0.5, 0.5, 0), a share each."),
     ] = None,
+    detector: DetectorFolder = None,
     as_8bit: _As8Bit = False,
     no_checks: _NoChecks = False,
     save_images: SaveImages = False,
@@ -105,7 +106,15 @@ def attack(
     given = {k: parse_value(v) if isinstance(v, str) else v for k, v in flags.items() if v is not None}
     extra = ", ".join(f"{key}={format_value(value)}" for key, value in given.items())
     specs = [with_arguments("attack", name, extra) for name in method or ["pgd"]]
-    run_evaluation("attack", common, specs, as_8bit=as_8bit, save_images=save_images, probes=not no_checks)
+    run_evaluation(
+        "attack",
+        common,
+        specs,
+        detector=detector,
+        as_8bit=as_8bit,
+        save_images=save_images,
+        probes=not no_checks,
+    )
 
 
 app.command()(shift)
@@ -118,6 +127,7 @@ app.add_typer(outliers_group(_PlainGroup))
 def evaluate(
     common: Common,
     on: Annotated[list[str], typer.Option("--on", help="A condition: attack, shift or chain; may be repeated.")],
+    detector: DetectorFolder = None,
     as_8bit: _As8Bit = False,
     no_checks: _NoChecks = False,
     save_images: SaveImages = False,
@@ -132,7 +142,15 @@ def evaluate(
     """
     from robustbench_lite.cli_evaluate import run_evaluation
 
-    run_evaluation("eval", common, on, as_8bit=as_8bit, save_images=save_images, probes=not no_checks)
+    run_evaluation(
+        "eval",
+        common,
+        on,
+        detector=detector,
+        as_8bit=as_8bit,
+        save_images=save_images,
+        probes=not no_checks,
+    )
 
 
 @app.command()

@@ -15,6 +15,8 @@ from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from robustbench_lite.breaking import Until
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.runs import Run
@@ -47,6 +49,7 @@ def run_evaluation(
     remarks: Callable[[Dataset], Sequence[str]] = lambda dataset: (),
     ranges: Sequence[str] = (),
     tries: int | None = None,
+    detector: Path | None = None,
     as_8bit: bool = False,
     save_images: bool = False,
     probes: bool = True,
@@ -57,7 +60,7 @@ def run_evaluation(
 
     ``optional`` conditions are left out if the images lack the colour they need; ``remarks`` says what else is to
     be noted of the conditions on these images; published sets are compared with the ``baseline``; ``until`` is
-    that of the runner; ``ranges`` are searched for their worst case.
+    that of the runner; ``ranges`` are searched for their worst case; ``detector`` is the folder of one.
     """
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
@@ -70,7 +73,7 @@ def run_evaluation(
 
         if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
         searched = {"ranges": ranges} if tries is None else {"ranges": ranges, "tries": tries}
-        prepared = runner.prepare(common.inputs(), made, if_colour=if_colour, **searched)
+        prepared = runner.prepare(common.inputs(), made, if_colour=if_colour, detector=detector, **searched)
         if baseline is not None:
             _check_baseline(baseline, prepared)
         prepared = replace(prepared, notes=(*prepared.notes, *remarks(prepared.dataset)))

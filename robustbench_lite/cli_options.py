@@ -122,6 +122,14 @@ Baseline = Annotated[
     Path | None,
     typer.Option("--baseline", metavar="RUN", help="Of another network on a published set: the reference of mCE."),
 ]
+DetectorFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--detector",
+        metavar="FOLDER",
+        help="An outlier detector beside the network: which errors does it flag? Runs evade, too.",
+    ),
+]
 SaveImages = Annotated[
     bool, typer.Option("--save-images", help="Write every image of every condition: PNG, and one .npz each.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Baseline, Common, SaveImages, with_common
+from robustbench_lite.cli_options import Baseline, Common, DetectorFolder, SaveImages, with_common
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
 SHIFTS, WORST, INSTEAD = "Shifts", "How far, and the worst case", "Without a network"
@@ -87,6 +87,7 @@ def shift(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=INSTEAD)
     ] = False,
+    detector: DetectorFolder = None,
     save_images: SaveImages = False,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
@@ -125,4 +126,13 @@ def shift(
     }
     modes = Modes(preview, calibrate, psnr, scale, overwrite, until, tolerance, search or [], tries)
     families = {family: wanted or [] for family, wanted in asked.items()}
-    run_shift(common, families, suite or [], severity, modes, baseline=baseline, save_images=save_images)
+    run_shift(
+        common,
+        families,
+        suite or [],
+        severity,
+        modes,
+        baseline=baseline,
+        detector=detector,
+        save_images=save_images,
+    )

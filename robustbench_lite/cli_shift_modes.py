@@ -64,10 +64,14 @@ def run_shift(
     modes: Modes,
     *,
     baseline: Path | None,
+    detector: Path | None,
     save_images: bool,
 ) -> None:
     """Do what the options say to every shift that was asked for, by family or as a published set."""
     modes.check(severity)
+    if detector and (modes.preview or modes.calibrate or modes.until is not None):
+        flag = "--preview" if modes.preview else "--calibrate" if modes.calibrate else "--until"
+        raise InputError(f"{flag} has no place for a --detector.", "Leave it out.")
     if suites and (modes.calibrate or modes.scale or modes.until is not None):
         raise InputError(
             "a published set has five severities of its own: it is neither calibrated nor searched.",
@@ -116,6 +120,7 @@ def run_shift(
         remarks=remarks,
         ranges=modes.search,
         tries=modes.tries,
+        detector=detector,
         save_images=save_images,
         baseline=reference,
     )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 from torch import Tensor
 
-from robustbench_lite.applying import by_severity, check_colours, plan
+from robustbench_lite.applying import check_colours
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.classifiers.pieces import default_batch
 from robustbench_lite.classifiers.scores import attacks_on_scores
+from robustbench_lite.condition_records import condition_record
 from robustbench_lite.data.dataset import Batch, Dataset, Skipped
 from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
-from robustbench_lite.metrics import robustness_curve
+from robustbench_lite.guarding import GuardedClassifier, means_both, plan_guarded
 from robustbench_lite.probes import Prober
 from robustbench_lite.registry import spec
 from robustbench_lite.runs import (
@@ -27,13 +27,14 @@ from robustbench_lite.runs import (
     BreakingPoint,
     CheckRecord,
     ConditionRecord,
-    CurvePoint,
     Example,
-    ThreatModel,
+    GuardRecord,
 )
-from robustbench_lite.scoring import Hands, Tally, score, severity
-from robustbench_lite.specs import format_value
-from robustbench_lite.types import Attack, Condition, Shift, Traced
+from robustbench_lite.scoring import Hands, Tally, score
+from robustbench_lite.types import Attack, Condition, Shift
+
+if TYPE_CHECKING:
+    from robustbench_lite.outliers.detector import Detector
 
 
 class Progress(NamedTuple):
@@ -59,6 +60,7 @@ class Evaluation:
     batch_size: int
     error: Exception | None = None
     breaking_points: list[BreakingPoint] = field(default_factory=list)  # of ``breaking_points`` alone
+    detector: GuardRecord | None = None
 
 
 def evaluate(
@@ -66,6 +68,7 @@ def evaluate(
     dataset: Dataset,
     conditions: Sequence[Condition | Attack | Shift | str],
     *,
+    detector: Detector | None = None,
     seed: int = 0,
     batch_size: int | None = None,
     as_8bit: bool = False,
@@ -82,6 +85,8 @@ def evaluate(
         classifier: the network and its preprocessing.
         dataset: labelled images.
         conditions: specs such as ``pgd(eps=8/255)``, or attacks, shifts and chains of them. Clean is added.
+        detector: an outlier detector that judges every image as it was classified. It is never reported without an
+            attack on both: ``evade`` is added, with the budgets of the attacks, if there is none.
         seed: of all random streams.
         batch_size: images at a time; by default 128, on the CPU more of small ones (``default_batch``).
         as_8bit: round adversarial images to 8 bits, within the budget; what is rounded is the result.
@@ -94,8 +99,8 @@ def evaluate(
         ``error``) that is less than was asked for; a failure before the first result is raised.
 
     Raises:
-        InputError: the network or a condition does not fit the data, or the network returns values that are not
-            finite on clean images.
+        InputError: the network, the detector or a condition does not fit the data, or the network returns values
+            that are not finite on clean images.
     """
     if not isinstance(classifier, Classifier):
         raise InputError(
@@ -107,12 +112,13 @@ def evaluate(
         raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
-    planned = plan(conditions, dataset.eps)
+    guard = None if detector is None else GuardedClassifier(classifier, detector, dataset.image_shape)
+    planned = plan_guarded(conditions, dataset.eps, has_detector=guard is not None)
     check_gradients(planned, classifier)
     check_colours(planned, dataset.image_shape[0])
     tallies = [Tally(c, spec(c)) for c in planned]
     keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
-    hands = Hands(seed, as_8bit, keeper, on_images)
+    hands = Hands(seed, as_8bit, keeper, on_images, guard)
     skipped, network = list(dataset.skipped), list[Check]()
     status: Literal["done", "interrupted", "failed"] = "done"
     failure: Exception | None = None
@@ -127,6 +133,8 @@ def evaluate(
                 if len(batch.labels):
                     images, labels = batch.images.to(classifier.device), batch.labels.to(classifier.device)
                     logits = _clean_logits(classifier, images, batch, dataset)
+                    if guard:
+                        guard.meet(images)
                     if not tallies[0].rows:
                         network += prober.first_look(images, logits)
                     for tally in tallies:
@@ -153,7 +161,7 @@ def evaluate(
     frames = [rows for tally in tallies for rows in tally.rows]
     return Evaluation(
         samples=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS)),
-        conditions=[_record(tally, dataset) for tally in tallies],
+        conditions=[condition_record(tally, dataset, guard) for tally in tallies],
         status=status,
         skipped=skipped,
         checks=[CheckRecord(**check._asdict()) for check in network],
@@ -162,6 +170,7 @@ def evaluate(
         seconds=time.perf_counter() - start,
         batch_size=batch_size,
         error=failure,
+        detector=None if guard is None else guard.record(),
     )
 
 
@@ -192,83 +201,13 @@ def _check(tally: Tally, clean: Tally, prober: Prober, unprobed: str = "") -> No
         tally.check_passes = counts.forwards + counts.gradients
 
 
-def _record(tally: Tally, dataset: Dataset) -> ConditionRecord:
-    warnings = []
-    if tally.not_finite:
-        warnings.append(
-            f"the network returned NaN or infinity for {tally.not_finite} changed images; they count as wrong."
-        )
-    attacks = [
-        member for attack in tally.condition.attacks for member in (attack, *getattr(attack, "attacks", ()))
-    ]
-    warnings += [sentence for attack in attacks for sentence in getattr(attack, "warnings", ())]
-    return ConditionRecord(
-        spec=tally.spec,
-        kind=tally.condition.kind,  # type: ignore[arg-type]
-        severity=severity(tally.condition),
-        parameters=[_parameters(part) for part in tally.condition.parts],
-        **by_severity(tally.condition, dataset.image_shape),
-        threat_model=[_threat_model(attack) for attack in tally.condition.attacks],
-        members=[
-            name for attack in tally.condition.attacks if isinstance(attack, Traced) for name in attack.members
-        ],
-        n=sum(map(len, tally.rows)),
-        forwards=tally.forwards,
-        gradients=tally.gradients,
-        seconds=round(tally.seconds, 3),
-        warnings=warnings,
-        curve=_curve(tally, dataset),
-        checks=[CheckRecord(**check._asdict()) for check in tally.checks],
-        check_passes=tally.check_passes,
-    )
-
-
-def _parameters(part: Attack | Shift) -> dict[str, Any]:
-    """The name and every argument, defaults included; the attacks of a portfolio as specs.
-
-    What a calibration found out follows, as ``reference.slope``.
-    """
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [plain(item) for item in value]
-        return spec(value) if dataclasses.is_dataclass(value) else value
-
-    given: dict[str, Any] = {"name": spec(part).partition("(")[0]}
-    for field_ in dataclasses.fields(part):  # type: ignore[arg-type]
-        value = getattr(part, field_.name)
-        if field_.compare:
-            given[field_.name] = plain(value)
-        elif dataclasses.is_dataclass(value) and not isinstance(value, type):  # found out on a sample of the data
-            given |= {f"{field_.name}.{key}": found for key, found in dataclasses.asdict(value).items()}
-    return given
-
-
-def _curve(tally: Tally, dataset: Dataset) -> list[CurvePoint]:
-    """Of an attack that looks for the smallest perturbation, and is alone."""
-    attacks = tally.condition.attacks
-    if tally.condition.kind != "attack" or not getattr(attacks[0], "minimal", False) or not tally.rows:
-        return []
-    norm = attacks[0].norm
-    rows = pd.concat(tally.rows)
-    return robustness_curve(rows, norm, dataset.eps.get(norm), grouped=dataset.groups is not None)
-
-
-def _threat_model(attack: Attack) -> ThreatModel:
-    target = getattr(attack, "target", None)
-    return ThreatModel(
-        norm=attack.norm,
-        eps=getattr(attack, "eps", None),
-        target=None if target is None else format_value(target),
-        minimal=getattr(attack, "minimal", False),
-    )
-
-
 def check_gradients(conditions: Sequence[Condition], classifier: Classifier) -> None:
     """Raise InputError if an attack needs a gradient, and the classifier is a function that has none."""
     for attack in (attack for condition in conditions for attack in condition.attacks):
         if getattr(attack, "needs_gradient", True) and not classifier.has_gradient:
             raise InputError(
                 f"{spec(attack)} needs gradients, and {classifier.spec} is a function that returns scores.",
-                f"Take an attack on scores: {attacks_on_scores()}.",
+                "No detector is reported without such an attack on both: leave it out."
+                if means_both(attack)
+                else f"Take an attack on scores: {attacks_on_scores()}.",
             )

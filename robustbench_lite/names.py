@@ -107,6 +107,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "autoattack": f"{PACKAGE}.attacks.autoattack:AutoAttack",
         "worst": f"{PACKAGE}.attacks.portfolio:Worst",
         "adaptive": f"{PACKAGE}.attacks.adaptive:Adaptive",
+        "evade": f"{PACKAGE}.attacks.evade:Evade",
         "torchattacks": f"{PACKAGE}.attacks.torchattacks:torchattacks",
         "square": f"{PACKAGE}.attacks.square:Square",
         "evolution": f"{PACKAGE}.attacks.evolution:Evolution",

@@ -161,6 +161,8 @@ def _unfit(condition: Condition) -> str:
     *before, attack = condition.parts
     if not is_attack(attack) or any(is_attack(part) for part in before):
         return "the chain is not shifts followed by one attack."
+    if getattr(attack, "needs_detector", False):
+        return "the attack has a second goal, to pass the detector."
     eps = getattr(attack, "eps", None)
     if getattr(attack, "minimal", False) or eps is None:
         return "the attack has no budget: it looks for the smallest change."

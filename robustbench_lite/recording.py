@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -89,11 +90,22 @@ def record(
         conditions=[
             c.model_copy(update={"checks": with_commands(c.checks, prepared.inputs)}) for c in result.conditions
         ],
+        detector=_detector(result.detector, prepared.detector_folder),
         checks=with_commands(result.checks, prepared.inputs),
         breaking_points=result.breaking_points,
         examples=[example.model_copy(update={"how": _how(example, searched)}) for example in result.examples],
         searches=[_search(found) for found in searched],
     )
+
+
+def _detector(found: runs.GuardRecord | None, folder: Path | None) -> runs.GuardRecord | None:
+    """With the place it came from, and a fingerprint of the files there."""
+    if found is None or folder is None:
+        return found
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return found.model_copy(update={"folder": str(folder), "sha256": digest.hexdigest()})
 
 
 def _how(example: runs.Example, searched: Sequence[Found]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from robustbench_lite import runs
-from robustbench_lite.applying import check_fits, needing_colour, plan
+from robustbench_lite.applying import check_fits, needing_colour
 from robustbench_lite.breaking import Until, breaking_points
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import load_classifier
@@ -19,6 +19,7 @@ from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.data.saved import of_demo
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Progress, check_gradients, evaluate
+from robustbench_lite.guarding import check_detector, plan_guarded
 from robustbench_lite.inputs import DEMO_DATA, Inputs, normalisation, parse_size
 from robustbench_lite.recording import n_asked, record
 from robustbench_lite.registry import spec, without_severity
@@ -26,6 +27,9 @@ from robustbench_lite.run_folder import RunFolder, new_id
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.search import TRIES, Found, check_ranges, most_spent, search
 from robustbench_lite.types import Condition, Shift, is_shift
+
+if TYPE_CHECKING:
+    from robustbench_lite.outliers.detector import Detector
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Prepared:
     notes: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ()
     tries: int = TRIES
+    detector: Detector | None = None
+    detector_folder: Path | None = None
 
 
 def prepare(
@@ -48,6 +54,7 @@ def prepare(
     if_colour: Sequence[Condition] = (),
     ranges: Sequence[str] = (),
     tries: int = TRIES,
+    detector: Path | None = None,
 ) -> Prepared:
     """Load the network and the data, and fill in what each says about the other.
 
@@ -56,6 +63,7 @@ def prepare(
         conditions: what will be done to the images.
         ranges: chains of shifts whose worst case inside ranges of their arguments is looked for.
         tries: points that such a search looks at, per image.
+        detector: the folder of an outlier detector, which judges every image.
         if_colour: those of the conditions that are left out, with a note, if they change colour and there is none.
 
     Raises:
@@ -83,12 +91,23 @@ def prepare(
     spaces = check_ranges(ranges, tries)
     if len(left_out) == len(conditions):  # nothing would be left: refused below
         left_out = []
-    planned = plan([condition for condition in conditions if condition not in left_out], dataset.eps)
+    opened = None if detector is None else _opened(detector, classifier, dataset)
+    wanted = [condition for condition in conditions if condition not in left_out]
+    planned = plan_guarded(wanted, dataset.eps, has_detector=opened is not None)
     check_gradients(planned, classifier)
     searched = [Condition(space.parts) for space in spaces]
     check_fits([*planned, *searched], dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
     notes = colour_note(left_out, dataset.image_shape[0])
-    return Prepared(inputs, classifier, dataset, planned, notes, tuple(ranges), tries)
+    return Prepared(inputs, classifier, dataset, planned, notes, tuple(ranges), tries, opened, detector)
+
+
+def _opened(folder: Path, classifier: Classifier, dataset: Dataset) -> Detector:
+    """The detector in a folder, if it can judge these images."""
+    from robustbench_lite.outliers.opening import open_detector
+
+    found = open_detector(folder, classifier, str(classifier.device))
+    check_detector(found, dataset.image_shape)
+    return found
 
 
 def colour_note(left_out: Sequence[Condition], channels: int) -> tuple[str, ...]:
@@ -211,6 +230,7 @@ def run(
                 [*prepared.conditions, *found],
                 as_8bit=as_8bit,
                 probes=probes,
+                detector=prepared.detector,
                 **options,
             )
         else:

@@ -15,7 +15,7 @@ from robustbench_lite.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 COLUMNS = {
     "index": "int32",  # place of the image in the data set; with the condition it names the row
@@ -40,6 +40,8 @@ COLUMNS = {
     "l1": "float32",
     "l0": "int32",  # values that changed, channels counted apart
     "filled": "float32",  # share of pixels that a shift invented; missing where none of the condition can
+    "outlier": "float32",  # the detector's score of the image as it was classified; missing without a detector
+    "flagged": "int8",  # 1: that is above the detector's threshold
 }
 
 
@@ -97,6 +99,8 @@ class ConditionRecord(_Strict):
     curve: list[CurvePoint] = []  # of an attack that looks for the smallest perturbation
     checks: list[CheckRecord] = []
     check_passes: int = 0  # forward passes and gradients that the checks took beside that
+    detector_forwards: int = 0  # images sent through the detector, not counted above; likewise
+    detector_gradients: int = 0
 
 
 class ModelRecord(_Strict):
@@ -127,6 +131,22 @@ class DataRecord(_Strict):
     n_groups: int | None
     notes: list[str] = []
     eps: dict[str, float] = {}  # the usual budgets, by norm
+
+
+class GuardRecord(_Strict):
+    """The detector that stood beside the network."""
+
+    folder: str = ""  # empty: it was given from Python
+    sha256: str = ""  # of the files in it
+    input_shape: list[int]
+    members: dict[str, float]  # weight of every score; 0: only looked at
+    threshold: float
+    false_alarms: float  # the share that was promised
+    false_alarms_low: float  # where 95 % of the realised shares lie, for thresholds from so many images
+    false_alarms_high: float
+    n_calibrated: int
+    n_seen: int  # images of this run that it was fitted to or calibrated on
+    without_gradient: list[str]  # scores that an attack can only follow through the others
 
 
 class BreakingPoint(_Strict):
@@ -197,6 +217,7 @@ class RunRecord(_Strict):
     dtype: str
     seconds: float
     conditions: list[ConditionRecord]
+    detector: GuardRecord | None = None
     checks: list[CheckRecord] = []  # of the network
     breaking_points: list[BreakingPoint] = []
     examples: list[Example]

@@ -19,6 +19,7 @@ from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.data.dataset import Batch, Dataset
 from robustbench_lite.examples import ExampleKeeper
+from robustbench_lite.guarding import GuardedClassifier, Passes, means_both
 from robustbench_lite.registry import severity_of
 from robustbench_lite.runs import COLUMNS
 from robustbench_lite.types import Condition
@@ -41,6 +42,7 @@ class Tally:
     seconds: float = 0.0
     checks: list[Check] = field(default_factory=list)
     check_passes: int = 0
+    detector: Passes = field(default_factory=lambda: Passes(0, 0))
 
     def calibrate(self, classifier: Classifier, dataset: Dataset, seed: int, batch_size: int) -> None:
         """Show a sample of the data to the attacks that want to see one, and count what that costs."""
@@ -75,6 +77,7 @@ class Hands(NamedTuple):
     as_8bit: bool
     keeper: ExampleKeeper
     on_images: Callable[[str, Batch, Tensor], None]
+    guard: GuardedClassifier | None = None
 
 
 def score(
@@ -88,16 +91,21 @@ def score(
 ) -> None:
     """One batch under one condition: apply, score afresh, write the rows, count the cost."""
     start = time.perf_counter()
+    guard, model = hands.guard, hands.guard or classifier
     outcome = apply(
-        tally.condition, classifier, images, labels, clean, batch.sample_ids, hands.seed, as_8bit=hands.as_8bit
+        tally.condition, model, images, labels, clean, batch.sample_ids, hands.seed, as_8bit=hands.as_8bit
     )
     logits = classifier(outcome.images) if tally.condition.parts else clean
     finite = logits.isfinite().all(1)
     prediction = torch.where(finite, logits.argmax(1), -1)
     correct = (prediction == labels) & ~outcome.lost
+    verdict = None if guard is None else guard.judge(outcome.images)
     succeeded = outcome.attacked & _at_goal(logits, labels, outcome.goal)
-    counts = classifier.take_counts()
-    fools_8bit = succeeded if hands.as_8bit else _still_fools(classifier, outcome, labels, succeeded)
+    to_pass = guard if tally.condition.attacks and means_both(tally.condition.attacks[-1]) else None
+    if to_pass and verdict:
+        succeeded &= ~verdict.alarms
+    counts, passes = classifier.take_counts(), guard.take_passes() if guard else Passes(0, 0)
+    fools_8bit = succeeded if hands.as_8bit else _still_fools(classifier, outcome, labels, succeeded, to_pass)
     delta = outcome.images - images
     confidence = torch.where(finite, logits.softmax(1).amax(1), 0.0)
     columns: dict[str, Any] = {
@@ -123,6 +131,8 @@ def score(
         "l1": norms.size(delta, "l1"),
         "l0": norms.size(delta, "l0"),
         "filled": torch.nan if outcome.filled is None else outcome.filled,
+        "outlier": torch.nan if verdict is None else verdict.scores,
+        "flagged": False if verdict is None else verdict.alarms,
     }
     rows = pd.DataFrame({k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
     rows = rows.astype(COLUMNS)
@@ -131,6 +141,7 @@ def score(
     if tally.condition.parts:
         hands.keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
     tally.spend(counts if tally.condition.parts else counts._replace(forwards=len(labels)))
+    tally.detector = Passes(*(a + b for a, b in zip(tally.detector, passes, strict=True)))
     tally.not_finite += int((~finite).sum())
     tally.seconds += time.perf_counter() - start
 
@@ -150,13 +161,22 @@ def _at_goal(logits: Tensor, labels: Tensor, goal: Tensor | None) -> Tensor:
     return reached(logits, labels if goal is None else goal, targeted=goal is not None)
 
 
-def _still_fools(classifier: Classifier, outcome: Outcome, labels: Tensor, succeeded: Tensor) -> Tensor:
+def _still_fools(
+    classifier: Classifier,
+    outcome: Outcome,
+    labels: Tensor,
+    succeeded: Tensor,
+    to_pass: GuardedClassifier | None,
+) -> Tensor:
     """(N,) bool: which adversarial images still reach the goal as files of 8 bits."""
     found = succeeded.clone()
     if succeeded.any():
         logits = classifier(outcome.eight_bit[succeeded])
         goal = None if outcome.goal is None else outcome.goal[succeeded]
         found[succeeded] = _at_goal(logits, labels[succeeded], goal)
+        if to_pass:
+            found[succeeded] &= ~to_pass.judge(outcome.eight_bit[succeeded]).alarms
+            to_pass.take_passes()
         classifier.take_counts()  # a look of ours, no cost of the attack
     return found
 

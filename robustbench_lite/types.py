@@ -41,6 +41,28 @@ class HasDraft(Protocol):
         """
 
 
+class OutliersAndGradient(NamedTuple):
+    """Outlier scores (N,) and the gradient of their sum with respect to the images (N, C, H, W)."""
+
+    scores: Tensor
+    gradient: Tensor
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A model beside which an outlier detector stands, for an attack that means both."""
+
+    @property
+    def threshold(self) -> float:
+        """Above it an outlier score is an alarm."""
+
+    def outliers(self, images: Tensor) -> Tensor:
+        """Outlier scores (N,), without a graph; higher is more outlying."""
+
+    def outlier_gradient(self, images: Tensor) -> OutliersAndGradient:
+        """Outlier scores, and their gradient through those parts of the detector that have one."""
+
+
 class Cost(NamedTuple):
     """The most that a condition may spend on one image."""
 
@@ -67,6 +89,8 @@ class Attack(Protocol):
     """True if the attack looks for the smallest perturbation; such an attack has no ``eps``."""
     needs_gradient: ClassVar[bool] = True
     """False if the attack looks at scores only; such an attack works on anything that returns scores."""
+    needs_detector: ClassVar[bool] = False
+    """True if the attack has two goals, a wrong class and no alarm: it is given a model that is ``Guarded``."""
 
     @property
     def norm(self) -> str:

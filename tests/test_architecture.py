@@ -51,6 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "applying": {"registry", "attacks", "shifts"},
     "calibrating": {"registry", "classifiers", "data"},
     "followup": {"registry", "runs"},
+    "guarding": {"registry", "applying", "attacks", "classifiers", "outliers", "runs"},
+    "condition_records": {"registry", "applying", "data", "guarding", "metrics", "runs", "scoring"},
     "probes": {"registry", "attacks", "checks", "classifiers", "data", "followup"},
     "scoring": {
         "registry",
@@ -62,10 +64,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "examples",
         "applying",
         "calibrating",
+        "guarding",
     },
     "evaluation": {
         *("registry", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying", "scoring"),
-        "probes",
+        *("probes", "guarding", "condition_records"),
     },
     "inputs": {"classifiers"},
     "breaking": {"registry", "shifts", "classifiers", "data", "runs", "bisection", "evaluation"},
@@ -78,7 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "previews": {"registry", "data", "applying", "shifts", "sheets"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),
-        *("inputs", "breaking", "run_folder", "search"),
+        *("inputs", "breaking", "run_folder", "search", "guarding", "outliers"),
     },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def fields(model, prefix=""):
         yield f"{prefix}{name}"
         inner = getattr(field.annotation, "__args__", (field.annotation,))[0]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            many = "[]" if inner is not field.annotation else ""
+            many = "[]" if typing.get_origin(field.annotation) is list else ""
             yield from fields(inner, f"{prefix}{name}{many}.")
 
 

@@ -133,6 +133,8 @@ def rows(spec, correct, index=None, **columns):
         "prediction": [0 if right else 1 for right in correct],
         "brier": [0.5] * n,
         "filled": [np.nan] * n,
+        "outlier": [np.nan] * n,
+        "flagged": [0] * n,
     }
     return pd.DataFrame({**plain, **columns})
 

@@ -232,6 +232,15 @@ class Classifier:
         self._spent.faulty.zero_()
         return counts
 
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """What is spent inside is counted by somebody else."""
+        kept, self._spent = self._spent, _Spent(torch.zeros_like(self._spent.faulty))
+        try:
+            yield
+        finally:
+            self._spent = kept
+
     def _forward(self, images: Tensor) -> Tensor:
         if len(images) == 0:
             raise InputError("no images to classify.", "Give at least one.")

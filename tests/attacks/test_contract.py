@@ -10,6 +10,10 @@ from torch import nn
 from robustbench_lite import norms, registry
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.networks import cnn
+from robustbench_lite.guarding import GuardedClassifier
+from robustbench_lite.outliers.detector import fit_detector
+from robustbench_lite.outliers.pca import PCA
+from robustbench_lite.outliers.score import Normals
 from robustbench_lite.rng import Streams
 from robustbench_lite.types import Condition
 
@@ -59,6 +63,9 @@ SPECS = [
     "square(eps=0.1, queries=40, target=least-likely)",
     "evolution(eps=0.1, queries=40, population=4)",
     "evolution(eps=0.8, norm=l2, queries=40, target=1)",
+    "evade(eps=0.1, steps=10)",
+    "evade(eps=0.8, norm=l2, steps=10, variant=orthogonal)",
+    "evade(eps=0.1, steps=10, variant=selective, loss=ce)",
     "onepixel(queries=40, population=10)",
     "onepixel(pixels=3, queries=40, population=10, target=1)",
 ]
@@ -75,8 +82,17 @@ def network(channels=1, classes=3, side=8):
         return Classifier(cnn(4, input_shape=(channels, side, side), num_classes=classes))
 
 
-def images_of(n=6, channels=1, side=8):
-    return torch.rand(n, channels, side, side, generator=torch.Generator().manual_seed(3))
+def model_for(spec, channels=1):
+    """The network; for an attack on both with a detector beside it, which half of the images pass."""
+    classifier = network(channels)
+    if not spec.startswith("evade"):
+        return classifier
+    fitted = fit_detector(Normals(images_of(60, channels)), [(PCA(components=4), 1.0)])
+    return GuardedClassifier(classifier, fitted.calibrated(images_of(40, channels, seed=4), 0.5), (channels, 8, 8))
+
+
+def images_of(n=6, channels=1, side=8, seed=3):
+    return torch.rand(n, channels, side, side, generator=torch.Generator().manual_seed(seed))
 
 
 def streams_of(n):
@@ -91,7 +107,7 @@ def test_every_registered_attack_is_here():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_result_is_an_image_within_the_budget(spec, channels):
-    attack, classifier, x = attack_of(spec), network(channels), images_of(channels=channels)
+    attack, classifier, x = attack_of(spec), model_for(spec, channels), images_of(channels=channels)
     y = classifier(x).argmax(1)
     before = x.clone()
     weights = copy.deepcopy(classifier.network.state_dict())
@@ -111,7 +127,7 @@ def test_the_result_is_an_image_within_the_budget(spec, channels):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_an_image_fares_the_same_alone_and_in_any_order(spec):
-    attack, classifier, x = attack_of(spec), network(), images_of()
+    attack, classifier, x = attack_of(spec), model_for(spec), images_of()
     y = classifier(x).argmax(1)
     together = attack(classifier, x, y, streams_of(len(x)))
     again = attack(classifier, x, y, streams_of(len(x)))
@@ -126,7 +142,7 @@ def test_an_image_fares_the_same_alone_and_in_any_order(spec):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_no_attack_costs_more_than_it_says(spec):
-    attack, classifier, x = attack_of(spec), network(), images_of()
+    attack, classifier, x = attack_of(spec), model_for(spec), images_of()
     y = classifier(x).argmax(1)
     classifier.take_counts()
     attack(classifier, x, y, streams_of(len(x)))
@@ -138,7 +154,7 @@ def test_no_attack_costs_more_than_it_says(spec):
 
 @pytest.mark.parametrize("spec", [s for s in SPECS if "(eps=" in s])
 def test_no_budget_no_change(spec):
-    attack, classifier, x = attack_of(spec), network(), images_of()
+    attack, classifier, x = attack_of(spec), model_for(spec), images_of()
     part = type(attack)(**{**vars(attack), "eps": 0.0})
     assert torch.equal(part(classifier, x, classifier(x).argmax(1), streams_of(len(x))), x)
 

@@ -74,6 +74,8 @@ def rows(made):
                     "l1": 0.0 if kind == "clean" else 3.0,
                     "l0": 0 if kind == "clean" else 50,
                     "filled": np.nan,
+                    "outlier": np.nan,
+                    "flagged": 0,
                 }
             )
         )
