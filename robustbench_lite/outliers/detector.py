@@ -170,7 +170,7 @@ def fit_detector(
         if score.needs and getattr(parts, score.needs) is None:
             raise InputError(f"{registry.spec(score)} asks a {score.needs}, and none was given.", "Give one.")
     marks = fingerprints(normals.images)
-    fit_on, tail_on = _divided(normals, marks)
+    fit_on, tail_on = divided(normals, marks)
     kept = normals.select(tail_on).images
     fitted = []
     for done, (score, weight) in enumerate(members):
@@ -184,8 +184,16 @@ def fit_detector(
     )
 
 
-def _divided(normals: Normals, marks: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Images for the scores and images for their tails; a group is on one side only, and so are equal images."""
+def divided(normals: Normals, marks: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Images for the scores and images for their tails; a group is on one side only, and so are equal images.
+
+    Args:
+        normals: all images.
+        marks: their fingerprints.
+
+    Raises:
+        InputError: too few to divide.
+    """
     keys = normals.groups or marks
     order = sorted(set(keys), key=lambda key: stable_hash("tail", normals.seed, key))
     wanted, tail, count = round(TAIL_SHARE * len(normals)), set(), 0
