@@ -93,6 +93,32 @@ def calibrate(common: Common, detector: Folder, normal: Normal = None, false_ala
 
 @with_scoring
 @console.guarded
+def judge(
+    common: Common,
+    detector: Folder,
+    normal: Normal = None,
+    defect_rate: Annotated[
+        float, typer.Option(help="Share of outliers in operation, for the value of an alarm.")
+    ] = 0.01,
+) -> None:
+    """How well a detector tells labelled outliers from normal images, and whether it keeps its promise.
+
+    The normal classes are those that were said to fit, unless --normal says others. --split auto is test, and
+    everything of a path that is not divided.
+
+    Examples:
+
+      rb outliers fit --normal 0,1,2,3,4 && rb outliers test detector
+
+      rb outliers test detector --data folder:PARTS/test --normal good --json
+    """
+    from robustbench_lite.cli_outliers_judge import run_test
+
+    run_test(common, detector, names(normal), defect_rate)
+
+
+@with_scoring
+@console.guarded
 def score(common: Common, detector: Folder, overwrite: Overwrite = False) -> None:
     """Score images: a table, heat maps, and a contact sheet with the most outlying first.
 
@@ -117,4 +143,5 @@ def group(cls: Any) -> typer.Typer:
     )
     for command in (fit, calibrate, score):
         app.command()(command)
+    app.command("test")(judge)
     return app

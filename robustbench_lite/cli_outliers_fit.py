@@ -110,13 +110,13 @@ def run_calibrate(common: Common, folder: Path, normal: Sequence[str], false_ala
 
         detector, dataset, record = opened(common, folder, "val")
         gathered = gather(of_classes(dataset, normal))
-    told(common, dataset.notes, gathered.skipped)
     if tuple(gathered.images.shape[1:]) != detector.shape:
         from robustbench_lite.outliers.scored import wrong_shape
 
         raise wrong_shape(gathered.files[0], tuple(gathered.images.shape[1:]), detector.shape)
     with console.busy("scoring", quiet=common.quiet):
         ready = calibrated(detector, gathered, range(len(gathered)), false_alarms)
+    told(common, dataset.notes, gathered.skipped)
     unit = "images" if gathered.groups is None else "parts"
     result = {
         "detector": str(folder),

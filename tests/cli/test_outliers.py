@@ -168,3 +168,59 @@ def test_help_names_the_commands(rb):
     done = rb("outliers", "--help")
     assert done.code == 0
     assert all(word in done.out for word in ("fit", "calibrate", "score"))
+
+
+ISSUE = {
+    *("auroc", "auroc_low", "auroc_high", "fpr95", "tpr", "false_alarm_rate", "false_alarms_promised"),
+    *("pixel_auroc", "per_class", "scores"),
+}
+
+
+def test_test_prints_what_was_agreed(rb, detector, parts):
+    done = rb("outliers", "test", "detector", "--data", "folder:parts/test", "--normal", "good", "--json")
+    assert done.code == 0, done.err
+    found = done.document
+    assert set(found) >= ISSUE
+    assert found["split"] == "all"
+    assert (found["n_normal"], found["n_outliers"]) == (40, 20)
+    assert found["auroc"] == found["scores"]["pca(components=8)"] == 1.0
+    assert 0.8 < found["auroc_low"] < 1.0
+    assert found["per_class"]["scratch"]["auroc"] == 1.0
+    assert found["false_alarms_promised"] == 0.05
+    assert found["baselines"]["metadata"]["value"] >= 0  # png files: length tells a little
+    assert found["pixel_auroc"] is None
+
+
+def test_test_prints_tables(rb, detector, parts):
+    done = rb("outliers", "test", "detector", "--data", "folder:parts/test")  # normal as said to fit
+    assert done.code == 0, done.err
+    for text in ("pca(components=8)", "scratch", "95 % interval", "size and file length", "5.00% promised"):
+        assert text in done.out
+
+
+def test_a_broken_promise_is_told(rb, detector, parts):
+    """The light has changed since calibration."""
+    for file in (parts / "parts/test/good").iterdir():
+        Image.fromarray((255 - np.asarray(Image.open(file)) // 2).astype(np.uint8)).save(file)
+    done = rb("outliers", "test", "detector", "--data", "folder:parts/test", "--json")
+    assert done.document["promise"]["verdict"] == "broken"
+    assert "are more than was promised" in done.err
+    assert "Calibrate with such as these" in done.err
+
+
+def test_images_that_were_seen_are_left_out_and_counted(rb, detector, parts):
+    for file in list((parts / "parts/train/good").iterdir())[:30]:
+        shutil.copy(file, parts / "parts/test/good" / f"copy_{file.name}")
+    done = rb("outliers", "test", "detector", "--data", "folder:parts/test", "--json")
+    assert (done.document["n_normal"], done.document["n_seen_before"]) == (40, 30)
+    assert "30 images were used for fitting or calibration" in done.err
+
+
+def test_metadata_that_tells_outliers_is_warned_of(rb, parts):
+    words = ("--data", "folder:parts/train", "--input-size", "12", *FIT)
+    assert rb("outliers", "fit", *words).code == 0
+    for file in (parts / "parts/test/scratch").iterdir():
+        Image.open(file).resize((24, 24)).save(file)
+    done = rb("outliers", "test", "detector", "--data", "folder:parts/test", "--normal", "good", "--json")
+    assert done.document["baselines"]["metadata"]["value"] > 0.9
+    assert "image size and file length alone tell outliers" in done.err

@@ -1,0 +1,159 @@
+"""What ``rb outliers test`` does and prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustbench_lite import console
+from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_outliers_data import opened, told
+from robustbench_lite.errors import InputError
+
+if TYPE_CHECKING:
+    from robustbench_lite.outliers.store import DetectorRecord
+
+
+def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: float) -> None:
+    """Score labelled images, and say how well the detector tells the outliers among them."""
+    console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
+    with console.busy("loading the detector and the images", quiet=common.quiet):
+        from robustbench_lite.classifiers.loading import resolve_device
+        from robustbench_lite.outliers.judging import judge, judged, unseen
+        from robustbench_lite.outliers.metadata import MetadataNormals
+        from robustbench_lite.outliers.scored import Scored, score_images
+
+        detector, dataset, record = opened(common, folder, "test")
+        names = _normal(normal, record)
+    told(common, dataset.notes, ())
+    if common.dry_run:
+        plan = {"detector": str(folder), "data": dataset.spec, "split": dataset.split, "n": len(dataset)}
+        console.print_json({**plan, "normal": names}) if common.json else _print_plan({**plan, "normal": names})
+        return
+    scored = Scored()
+    with console.progress_bar(quiet=common.quiet) as update:
+        score_images(
+            detector,
+            dataset,
+            scored,
+            batch_size=common.batch_size or 64,
+            device=resolve_device(common.device),
+            on_progress=lambda done, total: update(done, total, "scoring"),
+        )
+    told(common, (), scored.skipped)
+    if not scored.rows:
+        raise InputError("no image could be scored.", "Check the files.")
+    keep = unseen(detector, scored, record.about.get("calibration_groups") or ())
+    known = record.about.get("metadata")
+    images = judged(scored, keep, names, known and MetadataNormals.model_validate(known))
+    result = {
+        "detector": str(folder),
+        "data": dataset.spec,
+        "split": dataset.split,
+        "normal": names,
+        **judge(detector, images, defect_rate=defect_rate, seed=common.seed),
+        "n_seen_before": int((~keep).sum()),
+        "skipped": [{"file": s.file, "reason": s.reason} for s in scored.skipped],
+    }
+    if common.json:
+        console.print_json(result)
+    else:
+        _print(result)
+    for line in _warnings(result):
+        console.note(f"warning: {line}")
+
+
+def _normal(given: Sequence[str], record: DetectorRecord) -> list[str]:
+    """The normal classes: as said, or as said to ``fit``."""
+    names = list(given) or list((record.about.get("data") or {}).get("normal") or ())
+    if not names:
+        raise InputError("which classes are normal?", "Say it: --normal good.")
+    return names
+
+
+def _print_plan(plan: dict[str, Any]) -> None:
+    for key, value in plan.items():
+        console.stdout().print(f"{key}: {value}", markup=False, soft_wrap=True)
+
+
+def _print(result: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console.stdout()
+    numbers = f"{result['n_normal']} normal images, {result['n_outliers']} outliers"
+    title = f"{result['detector']} on {result['data']}: {numbers}"
+    table = Table(title=title, title_justify="left")
+    for heading in ("score", "weight", "AUROC", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "score" else "right", overflow="fold")
+    table.add_row("detector", "", *_cells(result["auroc"], result["auroc_low"], result["auroc_high"]))
+    for name, value in result["scores"].items():
+        weight = result["weights"][name]
+        table.add_row(
+            Text(name), f"{weight:g}" if weight else "–", *_cells(value, *result["score_intervals"][name])
+        )
+    beside = result["baselines"]["metadata"]
+    if beside is not None:
+        table.add_row("size and file length", "–", *_cells(beside["value"], beside["low"], beside["high"]))
+    out.print(table)
+    classes = Table(title="by class", title_justify="left")
+    for heading in ("class", "n", "AUROC", "95 % interval", "found"):
+        classes.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
+    for name, found in result["per_class"].items():
+        tpr = "" if found.get("tpr") is None else f"{found['tpr']:.1%}"
+        cells = _cells(found["auroc"], found["auroc_low"], found["auroc_high"])
+        classes.add_row(Text(name), str(found["n"]), *cells, tpr)
+    out.print(classes)
+    for line in _lines(result):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _cells(value: float, low: float | None, high: float | None) -> tuple[str, str]:
+    return f"{value:.3f}", "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    def with_ends(name: str) -> str:
+        low, high = result[f"{name}_low"], result[f"{name}_high"]
+        return f"{result[name]:.1%}" + ("" if low is None or high is None else f" ({low:.1%} to {high:.1%})")
+
+    lines = [f"AUPR {with_ends('aupr')}; false alarms where 95 % of the outliers are found {with_ends('fpr95')}"]
+    if result["tpr"] is None:
+        return [*lines, "no threshold: rb outliers calibrate chooses one"]
+    lines.append(f"found at the threshold: {with_ends('tpr')} of the outliers")
+    promised = f"{result['false_alarms_promised']:.2%} promised"
+    lines.append(f"false alarms: {with_ends('false_alarm_rate')} of the normal images, {promised}")
+    if result["alarm_value"] is not None:
+        share = f"{result['defect_rate']:.2%} of all images are outliers"
+        lines.append(f"an alarm is true with probability {with_ends('alarm_value')}, if {share}")
+    if result["pixel_auroc"] is not None:
+        lines.append(f"pixel AUROC {result['pixel_auroc']:.3f}")
+    return lines
+
+
+def _warnings(result: dict[str, Any]) -> list[str]:
+    lines = []
+    if seen := result["n_seen_before"]:
+        lines.append(f"{seen} images were used for fitting or calibration, or show such a part, and are left out.")
+    lines += [f"{name} prefers outliers: its AUROC is below 0.5." for name in result["prefers_outliers"]]
+    found = result["promise"]
+    if found is not None and found["verdict"] == "broken":
+        p = f"p = {found['p_more']:.2g}"
+        lines.append(
+            f"{found['false_alarms']} false alarms in {found['n']} are more than was promised ({p}): "
+            "these normal images do not come as those of calibration came. Calibrate with such as these."
+        )
+    elif found is not None and found["verdict"] == "fewer":
+        p = f"p = {found['p_fewer']:.2g}"
+        lines.append(
+            f"{found['false_alarms']} false alarms in {found['n']} are fewer than expected ({p}): "
+            "these normal images are another kind than those of calibration."
+        )
+    beside = result["baselines"]["metadata"]
+    if beside is not None and beside["low"] > 0.5:
+        lines.append(
+            f"image size and file length alone tell outliers (AUROC {beside['value']:.3f}): "
+            "part of what is found may be how the images were taken and stored."
+        )
+    return lines
