@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from robustbench_lite.errors import InputError
+from robustbench_lite.outliers.complexity import png_nats
 from robustbench_lite.outliers.detector import Detector, fingerprints
 from robustbench_lite.outliers.presets import BASELINE
 from robustbench_lite.outliers.probe_images import Probe
@@ -198,17 +200,6 @@ def _small(images: Tensor) -> Array:
 
 
 def _png_bits(images: Tensor) -> Array:
-    """Bits per value of each image as a PNG of 8 bits: how complex it is. Of 2, 4 or more channels the first."""
-    import io
-
-    from PIL import Image
-
-    kept = images if images.shape[1] in (1, 3) else images[:, :1]
-    pixels = (kept * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-
-    def bits(image: npt.NDArray[np.uint8]) -> float:
-        file = io.BytesIO()
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png", optimize=True)
-        return 8 * file.tell() / image.size
-
-    return np.array([bits(image) for image in pixels])
+    """Bits per value of each image as a PNG of 8 bits: how complex it is, (N,)."""
+    found: Array = png_nats(images).double().cpu().numpy() / (math.log(2) * images[0].numel())
+    return found
