@@ -56,6 +56,9 @@ def fit(
     calibration: Annotated[
         float, typer.Option(help="Share of the images that is kept for the threshold; 0: none.")
     ] = 0.25,
+    no_probes: Annotated[
+        bool, typer.Option("--no-probes", help="Do not try it on images that no normal one looks like.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit a detector to normal images, and choose its threshold with a part of them.
@@ -73,7 +76,16 @@ def fit(
     """
     from robustbench_lite.cli_outliers_fit import FitOptions, run_fit
 
-    options = FitOptions(names(normal), preset, score or [], generator, false_alarms, calibration, overwrite)
+    options = FitOptions(
+        normal=names(normal),
+        preset=preset,
+        scores=score or [],
+        generator=generator,
+        false_alarms=false_alarms,
+        calibration=calibration,
+        overwrite=overwrite,
+        probes=not no_probes,
+    )
     run_fit(common, options)
 
 
@@ -131,6 +143,33 @@ def score(common: Common, detector: Folder, overwrite: Overwrite = False) -> Non
     run_score(common, detector, overwrite=overwrite)
 
 
+@with_scoring
+@console.guarded
+def probe(
+    common: Common,
+    detector: Folder,
+    normal: Normal = None,
+    probe: Annotated[
+        list[str] | None,
+        typer.Option("--probe", metavar="SPEC", help="A shift, or a chain of them, as one more probe."),
+    ] = None,
+) -> None:
+    """Try a detector on images that no normal one looks like: what does it not see?
+
+    The probes are made of normal images that it was not fitted to. --split auto is test, and everything of a path
+    that is not divided. The files go into the detector's folder, or to --out.
+
+    Examples:
+
+      rb outliers probe detector
+
+      rb outliers probe detector --data folder:PARTS/test --normal good --probe "lens_scratches(severity=3)"
+    """
+    from robustbench_lite.cli_outliers_probe import run_probe
+
+    run_probe(common, detector, names(normal), probe or [])
+
+
 def group(cls: Any) -> typer.Typer:
     """The group of commands, listed by ``cls``."""
     app = typer.Typer(
@@ -141,7 +180,7 @@ def group(cls: Any) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (fit, calibrate, score):
+    for command in (fit, calibrate, score, probe):
         app.command()(command)
     app.command("test")(judge)
     return app

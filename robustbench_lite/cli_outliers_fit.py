@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_outliers_data import divided, loaded, opened, told
+from robustbench_lite.cli_outliers_probe import FILES, SHOWN, document, print_matrix, probe_fitted
 from robustbench_lite.errors import InputError
 from robustbench_lite.specs import parse_number, split_outside_brackets
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from robustbench_lite.outliers.score import Score
 
 _OWN = "Your own images: rb outliers fit --data folder:PARTS/train --normal good, or --data images:FOLDER."
-_OURS = {"detector.json", "tensors.safetensors", "classifier.safetensors", "generator.safetensors"}
+_OURS = {"detector.json", "tensors.safetensors", "classifier.safetensors", "generator.safetensors", *FILES}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class FitOptions:
     false_alarms: float
     calibration: float
     overwrite: bool
+    probes: bool
 
 
 def run_fit(common: Common, options: FitOptions) -> None:
@@ -92,7 +94,12 @@ def run_fit(common: Common, options: FitOptions) -> None:
     write_detector(detector, folder, about, classifier=classifier and classifier[1], generator=options.generator)
     seconds = round(time.perf_counter() - start, 1)
     result = {**plan, **_threshold(detector.threshold, plan["unit"]), "seconds": seconds}
-    _print_fitted(result, as_json=common.json)
+    kept = division.calibrate if options.probes else None
+    matrix = None if kept is None else probe_fitted(common, folder, detector, gathered, kept, dataset.eps)
+    _print_fitted({**result, "probes": matrix and document(matrix)}, as_json=common.json)
+    if matrix is not None and not common.json:
+        print_matrix(matrix, SHOWN)
+        console.stdout().print(f"all probes: {folder / FILES[0]}", markup=False, soft_wrap=True)
     if not common.quiet:
         data = "" if common.data == "digits" else f" --data {common.data}"
         console.note(f"Next: rb outliers score {folder} --data images:FOLDER, or rb outliers test {folder}{data}")

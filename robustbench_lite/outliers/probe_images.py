@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from robustbench_lite.applying import apply, needing_colour, resolve, shifted
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.loading import load_dataset
+from robustbench_lite.errors import InputError
 from robustbench_lite.registry import make, names, spec
 from robustbench_lite.rng import Streams
 
@@ -72,8 +73,15 @@ def probes(
         shifts: further shifts, or chains of them, as specs.
         classifier: with one, adversarial images of it are a probe.
         eps: the usual budget per norm; without one 8/255.
+
+    Raises:
+        UnknownNameError: no such shift.
+        InputError: something that is no shift.
     """
     conditions = [make(text) for text in dict.fromkeys((*SHIFTS, *shifts))]
+    for condition in conditions:
+        if condition.kind == "clean" or condition.attacks:
+            raise InputError(f"{spec(condition)} is no shift.", "A probe is a shift, or a chain of shifts.")
     missing = needing_colour(conditions, shape[0])
     others = [name for name in OTHERS if name != data.partition(":")[0] and name in names("data")]
     found = [
