@@ -25,6 +25,7 @@ class Block(NamedTuple):
     columns: int = COLUMNS  # images in a row, at the most
     headings: Sequence[tuple[str, Sequence[str]]] = ()  # above the columns: what it is, a text per column
     rows: Sequence[str] = ()  # a text beside each row
+    captions: Sequence[str] = ()  # a text below each image, shortened to its width
 
 
 def contact_sheet(blocks: Sequence[Block], side: int = _SIDE) -> bytes:
@@ -63,7 +64,17 @@ class _Sheet:
 
     def _height(self, block: Block) -> int:
         rows = -(-len(block.images) // self._columns(block))
-        return self._head(block) + rows * (self.tile[1] + _GAP) + _MARGIN
+        return self._head(block) + rows * self._row(block) + _MARGIN
+
+    def _row(self, block: Block) -> int:
+        return self.tile[1] + _GAP + (_SMALL_TEXT + _GAP if block.captions else 0)
+
+    def _fitting(self, text: str) -> str:
+        """What of a text fits below a tile: its end."""
+        short = text
+        while len(short) > 2 and self.small.getlength(short) > self.tile[0]:
+            short = f"…{short.removeprefix('…')[1:]}"
+        return short
 
     def png(self) -> bytes:
         widths = [self.gutter + self._columns(block) * self.pitch - _GAP for block in self.blocks]
@@ -90,10 +101,13 @@ class _Sheet:
         top += self._head(block)
         for i, image in enumerate(block.images):
             row, column = divmod(i, self._columns(block))
-            y = top + row * (self.tile[1] + _GAP)
+            y = top + row * self._row(block)
             if column == 0 and row < len(rows):
                 draw.text((_MARGIN, y), rows[row], fill=_INK, font=self.small)
             sheet.paste(_tile(image, self.tile), (left + column * self.pitch, y))
+            if i < len(block.captions):
+                below = (left + column * self.pitch, y + self.tile[1])
+                draw.text(below, self._fitting(block.captions[i]), fill=_INK, font=self.small)
 
 
 def _shortened(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from robustbench_lite.data.dataset import DamagedImageError, Pixels
@@ -66,6 +67,22 @@ class Fit:
         pixels = to_float(raw if raw.ndim == 3 else raw[..., None], name)
         pixels = self._with_channels(pixels, name).transpose(2, 0, 1)
         return np.ascontiguousarray(self._with_size(pixels, name))
+
+    def mask(self, mask: npt.NDArray[np.bool_], name: str) -> npt.NDArray[np.bool_]:
+        """A mask (H, W) of an image, scaled by the nearest pixel and cut as the image is.
+
+        Raises:
+            DamagedImageError: as for an image.
+        """
+        if self.input_size is None:
+            return mask
+        (height, width), (out_height, out_width) = mask.shape, self.input_size
+        size = self._scaled_size(height, width, self.input_size, name)
+        rows, columns = (
+            ((np.arange(new) + 0.5) * old / new).astype(int) for old, new in ((height, size[0]), (width, size[1]))
+        )
+        top, left = round((size[0] - out_height) / 2), round((size[1] - out_width) / 2)
+        return mask[np.ix_(rows[top : top + out_height], columns[left : left + out_width])]
 
     def shape(self, raw: Shape, name: str) -> Shape:
         """(C, H, W) that an image of (H, W, C) gets."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from robustbench_lite import registry
 from robustbench_lite.errors import InputError
 from robustbench_lite.outliers.conformal import Threshold, threshold
+from robustbench_lite.outliers.mapscale import MapScale, map_scale
 from robustbench_lite.outliers.score import Maps, Normals, Parts, Score, Scorer, Shape, in_batches
 from robustbench_lite.outliers.tails import Tail
 from robustbench_lite.rng import stable_hash
@@ -48,6 +49,7 @@ class Detector:
         used: fingerprints of the images that it was fitted to.
         calibrated_on: fingerprints of the images that the threshold was chosen with.
         groups: of the images that it was fitted to.
+        map_scale: of its maps; None: it has none.
     """
 
     shape: Shape
@@ -57,6 +59,7 @@ class Detector:
     used: frozenset[str] = field(default=frozenset(), repr=False)
     calibrated_on: frozenset[str] = field(default=frozenset(), repr=False)
     groups: frozenset[str] = field(default=frozenset(), repr=False)
+    map_scale: MapScale | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Scores (N,) of images (N, C, H, W) in [0, 1], in nats; higher is more outlying; gradients flow.
@@ -179,9 +182,18 @@ def fit_detector(
         scorer = score.fit(normals.select(fit_on), parts)
         fitted.append(Member(name, scorer, Tail.of(in_batches(scorer, kept)), weight))
     on_progress(len(members), len(members), "")
-    return Detector(
+    detector = Detector(
         normals.shape, tuple(fitted), parts, used=frozenset(marks), groups=frozenset(normals.groups or ())
     )
+    return replace(detector, map_scale=_map_scale(detector, kept))
+
+
+@torch.no_grad()
+def _map_scale(detector: Detector, images: Tensor, batch_size: int = 64) -> MapScale | None:
+    """On the images that no score was fitted to."""
+    maps = [detector.maps(batch) for batch in torch.split(images, batch_size)]
+    found = [batch for batch in maps if batch is not None]
+    return map_scale(found) if found else None
 
 
 def divided(normals: Normals, marks: Sequence[str]) -> tuple[list[int], list[int]]:

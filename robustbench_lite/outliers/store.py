@@ -18,6 +18,7 @@ from robustbench_lite import __version__, registry
 from robustbench_lite.errors import InputError
 from robustbench_lite.outliers.conformal import Threshold
 from robustbench_lite.outliers.detector import Detector, Member
+from robustbench_lite.outliers.mapscale import MapScale
 from robustbench_lite.outliers.score import Parts
 from robustbench_lite.outliers.tails import Tail
 
@@ -47,6 +48,7 @@ class DetectorRecord(BaseModel):
     used: list[str]  # fingerprints of the images that it was fitted to
     calibrated_on: list[str]
     groups: list[str]
+    map_scale: MapScale | None = None
     about: dict[str, Any] = {}  # how it was made: data, normal classes, networks, versions
 
 
@@ -80,6 +82,7 @@ def save_detector(
         used=sorted(detector.used),
         calibrated_on=sorted(detector.calibrated_on),
         groups=sorted(detector.groups),
+        map_scale=detector.map_scale,
         about=about or {},
     )
     try:
@@ -179,6 +182,7 @@ def load_detector(folder: Path, parts: Parts | None = None) -> Detector:
         frozenset(record.used),
         frozenset(record.calibrated_on),
         frozenset(record.groups),
+        record.map_scale,
     )
 
 
