@@ -187,24 +187,53 @@ def train(
 @with_common
 @console.guarded
 def generate(
+    context: typer.Context,
     common: Common,
-    n: Annotated[int, typer.Option("--n", help="Images in each block of the sheet.")] = 32,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", help="Images in each block (32; 16 with --reconstruct), latents (10), or steps (9)."),
+    ] = None,
+    reconstruct: Annotated[
+        bool, typer.Option("--reconstruct", help="Images, what comes back, and the difference.")
+    ] = False,
+    traverse: Annotated[
+        bool, typer.Option("--traverse", help="The latents that matter most, moved one by one.")
+    ] = False,
+    interpolate: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="From one image to another, through the latents and through the pixels."),
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(help="Of --interpolate: linear or spherical. (default: suits the model)")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Fit a density model to images: how likely are unseen ones, and what do its samples look like?
+    """Show on a sheet what a model of images has learned: by default samples, beside those of a histogram.
 
-    --model names it: pca (default), mixture, gaussian, histogram, or a spec; see rb ls generators.
+    --model is a checkpoint of rb train, or a density model to be fitted first: pca (default), mixture, gaussian,
+    histogram, or a spec; see rb ls generators. A checkpoint needs no --data for samples and traversals.
     --limit and --first hold for the training images.
 
     Examples:
 
       rb generate --model pca --data digits --out sheet.png
 
-      rb generate --model "mixture(components=20)" --data folder:parts --input-size 32 --n 48 --json
+      rb generate --model vae.safetensors --data folder:parts --reconstruct
+
+      rb generate --model "mixture(components=20)" --data folder:parts --input-size 32 --interpolate 0,7
     """
     from robustbench_lite.cli_generate import run_generation
 
-    run_generation(common, n=n, overwrite=overwrite)
+    run_generation(
+        common,
+        n=n,
+        reconstruct=reconstruct,
+        traverse=traverse,
+        interpolate=interpolate,
+        path=path,
+        data_given=str(context.get_parameter_source("data")).endswith("COMMANDLINE"),
+        overwrite=overwrite,
+    )
 
 
 @app.command()

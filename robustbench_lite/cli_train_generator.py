@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
-from robustbench_lite.errors import InputError
+from robustbench_lite.cli_train_density import fit_density
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +33,8 @@ def generator_of(text: str) -> Any | None:
 def run_generator_training(common: Common, maker: Any, options: TrainingOptions, out: Path) -> None:
     """Train on the images of the train split, choose on the val split, write the file."""
     if not hasattr(maker, "network"):
-        raise InputError(
-            f"{registry.spec(maker)} is fitted where it is used, and not kept in a file.",
-            f"rb generate --model {registry.spec(maker)!r} fits it.",
-        )
+        print_record(fit_density(common, maker, options, out), as_json=common.json)
+        return
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
         from robustbench_lite.runner import load_data

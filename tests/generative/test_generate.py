@@ -65,6 +65,7 @@ def test_json_says_what_the_model_says(rb, tmp_path):
     fitted = PCA(10).fit(images("train"))
     nats = {split: fitted.log_likelihood(images(split)).mean() for split in ("train", "test")}
     found = done.document
+    told = found.pop("two_sample")
     assert found == {
         "model": "pca(components=10)",
         "data": "digits",
@@ -80,6 +81,11 @@ def test_json_says_what_the_model_says(rb, tmp_path):
         *("model", "data", "n_train", "n_test", "nats_train", "nats_test"),
         *("bits_per_dim_train", "bits_per_dim_test", "sheet"),
     ]
+    assert list(told) == ["n", "features", "real", "model", "histogram"]
+    assert (told["n"], told["features"]) == (180, "20 principal axes")
+    assert list(told["model"]) == ["accuracy", "low", "high", "kid"]
+    for name in ("model", "histogram"):
+        assert told["real"]["low"] < 0.5 < told["real"]["high"] < told[name]["low"]
     with Image.open(tmp_path / "s/sheet.png") as sheet:
         assert sheet.size == (32 + 16 * 52 - 4, 16 + 3 * (32 + 2 * 52 + 16))
     assert [file.name for file in (tmp_path / "s").iterdir()] == ["sheet.png"]
@@ -89,6 +95,8 @@ def test_table_names_the_model_and_the_baseline(rb, tmp_path):
     done = rb("generate", "--n", 3)
     assert done.code == 0
     for word in ("pca", "histogram", "train", "test", "1061", "361", "nats per image", "bits per dimension"):
+        assert word in done.out
+    for word in ("told from 180 real images", "other real images", "95 % interval", "KID, 20 principal axes"):
         assert word in done.out
     assert done.out.endswith("sheet: sheet.png\n")
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -113,6 +121,8 @@ def test_folder_of_images_and_fewer_of_them(rb, parts):
     done = rb("generate", "--model", "pca(components=5)", "-d", "folder:parts", "--limit", 12, "--json")
     assert done.code == 0
     assert (done.document["n_train"], done.document["n_test"]) == (12, 6)
+    assert done.document["two_sample"] is None
+    assert "samples are not compared with real images: 6 images held out are too few" in done.err
 
 
 def test_damaged_images_are_left_out_and_named(rb, parts):
@@ -150,7 +160,20 @@ def test_a_model_of_ones_own(rb, tmp_path):
     ("words", "reason"),
     [
         (("--model", "pcaa"), "unknown generator 'pcaa'. Did you mean 'pca'?"),
-        (("--model", "net.safetensors"), "Known: autoencoder, gaussian, histogram, mixture, pca, vae."),
+        (("--model", "net.safetensors"), "no such file: net.safetensors"),
+        (("--model", "net"), "Known: autoencoder, gaussian, histogram, mixture, pca, vae."),
+        (("--model", "vae"), "rb train --model 'vae' --data digits --out net.safetensors"),
+        (("--reconstruct", "--traverse"), "two sheets"),
+        (("--reconstruct", "--interpolate", "0,1"), "two sheets"),
+        (("--interpolate", "3"), "names no two images"),
+        (("--interpolate", "3,-1"), "names no two images"),
+        (("--interpolate", "0,361"), "there is no image 361. The split has 361; they are counted from 0."),
+        (("--interpolate", "0,1", "--path", "round"), "Give linear or spherical"),
+        (("--path", "linear"), "--path is that of --interpolate"),
+        (("--interpolate", "0,1", "--n", 1), "Give 2 to 1000"),
+        (("--traverse", "--split", "val"), "--split val means nothing to traversals"),
+        (("--traverse", "--model", "histogram"), "no latents"),
+        (("--reconstruct", "--model", "histogram"), "no latents"),
         (("--model", "pca(components=65)"), "pca(components=64) at the most"),
         (("--first", 10), "pca(components=20) is more than 10 images of 1×8×8 can tell apart"),
         (("--first", 1), "1 image is too few"),

@@ -198,7 +198,6 @@ def test_rb_train(tmp_path):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("train", "--model", "pca"), "rb generate"),
         (("train", "--model", "vae(latent=2)"), "Did you mean 'latents'"),
         (("train", "--model", "vae", "--first", "1"), "too few to train"),
         (("generate", "--model", "vae"), "must be trained first"),
