@@ -120,9 +120,10 @@ def _told_apart(compared: TwoSample) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"told from {compared.n} real images (50 %: not at all)", title_justify="left")
+    title = f"told from {compared.n} real images (50 %: not at all)\nby {compared.features}"
+    table = Table(title=title, title_justify="left")
     table.add_column("images", overflow="fold")
-    for heading in ("accuracy", "95 % interval", f"KID, {compared.features}"):
+    for heading in ("accuracy", "95 % interval", "KID"):
         table.add_column(heading, justify="right")
     for name, told in {"other real images": compared.floor, **compared.models}.items():
         interval = f"{told.low:.1%} to {told.high:.1%}"

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from robustbench_lite.errors import InputError
+from robustbench_lite.generative.density import LEAST_VARIANCE
 from robustbench_lite.generative.pixels import Array, rows
 from robustbench_lite.intervals import proportion_interval
 from robustbench_lite.rng import stable_hash
@@ -63,9 +64,10 @@ class TwoSample:
 
 
 class PrincipalFeatures:
-    """Coordinates of images along the leading principal axes of the training images, each of variance 1.
+    """Coordinates of images along the leading principal axes of the training images, and the distance from them.
 
-    Values are rounded to 8 bits first, as stored images are: otherwise the rounding alone gives samples away.
+    Each has about variance 1 on the training images; the distance is the logarithm of the mean square. Values are
+    rounded to 8 bits first, as stored images are: otherwise the rounding alone gives samples away.
 
     Args:
         images: (N, C, H, W) in [0, 1], at least two that differ.
@@ -76,12 +78,20 @@ class PrincipalFeatures:
         count = min(AXES, len(values) - 1, values.shape[1])
         # A fixed start, so that equal images give equal axes.
         self._axes = PrincipalComponents(count, whiten=True, svd_solver="randomized", random_state=0).fit(values)
-        self.name = f"{count} principal axes"
+        self.name = f"{count} principal axes and the distance from them"
+        distances = self._distances(values, self._axes.transform(values))
+        self._middle, self._spread = float(distances.mean()), float(distances.std()) or 1.0
 
     def __call__(self, images: npt.NDArray[np.floating]) -> Array:
-        """Features (N, k) of images."""
-        found: Array = self._axes.transform(self._rounded(images))
-        return found
+        """Features (N, k + 1) of images."""
+        values = self._rounded(images)
+        coordinates: Array = self._axes.transform(values)
+        distances = (self._distances(values, coordinates) - self._middle) / self._spread
+        return np.concatenate([coordinates, distances[:, None]], axis=1)
+
+    def _distances(self, values: Array, coordinates: Array) -> Array:
+        left: Array = ((values - self._axes.inverse_transform(coordinates)) ** 2).mean(axis=1)
+        return np.log(left + LEAST_VARIANCE)
 
     @staticmethod
     def _rounded(images: npt.NDArray[np.floating]) -> Array:

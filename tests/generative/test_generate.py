@@ -82,7 +82,7 @@ def test_json_says_what_the_model_says(rb, tmp_path):
         *("bits_per_dim_train", "bits_per_dim_test", "sheet"),
     ]
     assert list(told) == ["n", "features", "real", "model", "histogram"]
-    assert (told["n"], told["features"]) == (180, "20 principal axes")
+    assert (told["n"], told["features"]) == (180, "20 principal axes and the distance from them")
     assert list(told["model"]) == ["accuracy", "low", "high", "kid"]
     for name in ("model", "histogram"):
         assert told["real"]["low"] < 0.5 < told["real"]["high"] < told[name]["low"]
@@ -96,7 +96,7 @@ def test_table_names_the_model_and_the_baseline(rb, tmp_path):
     assert done.code == 0
     for word in ("pca", "histogram", "train", "test", "1061", "361", "nats per image", "bits per dimension"):
         assert word in done.out
-    for word in ("told from 180 real images", "other real images", "95 % interval", "KID, 20 principal axes"):
+    for word in ("told from 180 real images", "other real images", "95 % interval", "KID"):
         assert word in done.out
     assert done.out.endswith("sheet: sheet.png\n")
     with Image.open(tmp_path / "sheet.png") as sheet:

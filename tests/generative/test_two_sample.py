@@ -33,7 +33,7 @@ def noise(count):
 def test_same_distribution_is_a_guess_and_noise_is_told():
     found = compare_samples(TRAIN, UNSEEN, {"same": lambda n: drawn(n, 1), "noise": noise})
     assert found.n == 150
-    assert found.features == "20 principal axes"
+    assert found.features == "20 principal axes and the distance from them"
     for guess in (found.floor, found.models["same"]):
         assert guess.low < 0.5 < guess.high
         assert abs(guess.kid) < 0.1
@@ -84,8 +84,8 @@ def test_rounding_to_8_bits_gives_nothing_away():
     stored = np.round(UNSEEN * 255) / 255
     features = PrincipalFeatures(TRAIN)
     np.testing.assert_array_equal(features(stored), features(UNSEEN))
-    assert features(UNSEEN).shape == (300, 20)
-    assert PrincipalFeatures(TRAIN[:5]).name == "4 principal axes"
+    assert features(UNSEEN).shape == (300, 21)
+    assert PrincipalFeatures(TRAIN[:5]).name == "4 principal axes and the distance from them"
 
 
 def test_the_same_seed_says_the_same_and_nothing_global_is_touched():
