@@ -121,6 +121,7 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = No
     from robustbench_lite.reports.breaking import breaking_tables
     from robustbench_lite.reports.budgets import detail_tables
     from robustbench_lite.reports.document import document
+    from robustbench_lite.reports.guard import guard_tables
     from robustbench_lite.reports.search_table import search_tables
     from robustbench_lite.reports.suites import suite_tables
     from robustbench_lite.reports.sweep_table import sweep_tables
@@ -135,13 +136,22 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = No
     results = summarise(shown)
     out.print(comparison_table(shown, out.width))
     details = [*search_tables(run, results), *sweep_tables(shown, results), *detail_tables(shown, results)]
-    for table in [*breaking_tables(run), *details, *suite_tables(suites)]:
+    for table in [
+        *guard_tables(shown, results, out.width),
+        *breaking_tables(run),
+        *details,
+        *suite_tables(suites),
+    ]:
         out.print(table)
     for condition in run.record.conditions:
         for warning in condition.warnings:
             console.note(f"warning: {condition.spec}: {warning}")
     for sentence, check in trust.triggered(run):
         console.note(f"warning: {sentence} {check.advice} Run: {check.command}")
+    if run.record.detector is not None and run.record.detector.n_seen:
+        console.note(
+            f"warning: the detector knows {run.record.detector.n_seen} of the images: it was fitted to them."
+        )
     if run.record.data.n_skipped:
         first = run.record.data.skipped[0]["file"]
         console.note(f"warning: {run.record.data.n_skipped} images could not be read (first: {first}).")

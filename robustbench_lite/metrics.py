@@ -12,6 +12,7 @@ import pandas as pd
 
 from robustbench_lite.intervals import Interval, paired_interval, proportion_interval, wilson
 from robustbench_lite.runs import ConditionRecord, CurvePoint, Run
+from robustbench_lite.selective import beside
 
 BINS = 15  # of the calibration error
 
@@ -138,7 +139,8 @@ def summarise(run: Run) -> list[dict[str, Any]]:
     for a shift; None where there are none. ``median_l1`` and ``median_l0`` are for attacks in that norm.
     ``success_rate`` is the share of attacked images on which the attack reached its goal, and
     ``success_rate_8bit`` the share on which it still does when the image is rounded to 8 bits; ``fooled`` and
-    ``fooled_8bit`` count them. ``kills`` is that of ``kill_shares``, ``curve`` the record's.
+    ``fooled_8bit`` count them. ``detector`` is that of ``selective.beside``, ``kills`` that of ``kill_shares``,
+    ``curve`` the record's.
     """
     rows = dict(iter(run.samples.groupby("condition", sort=False)))
     return [_summary(run, record, rows) for record in run.record.conditions if record.spec in rows]
@@ -189,6 +191,7 @@ def _summary(run: Run, record: ConditionRecord, by_condition: dict[Any, pd.DataF
         "gradients_per_sample": record.gradients / n,
         "seconds": record.seconds,
         "warnings": record.warnings,
+        "detector": beside(rows, grouped=groups is not None),
         "kills": kill_shares(rows, record.members),
         "curve": [point.model_dump() for point in record.curve],
         "checks": [check.model_dump() for check in record.checks],

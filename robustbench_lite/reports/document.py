@@ -22,6 +22,7 @@ def document(run: Run, baseline: Run | None = None) -> dict[str, Any]:
         "status": run.record.status,
         "model": run.record.model.spec,
         "data": run.record.data.spec,
+        "detector": None if run.record.detector is None else run.record.detector.model_dump(),
         "checks": [check.model_dump() for check in run.record.checks],
         "searches": [search.model_dump() for search in run.record.searches],
         "results": summarise(run),

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from robustbench_lite.corruption_error import suite_errors
 from robustbench_lite.errors import InputError
 from robustbench_lite.metrics import summarise
-from robustbench_lite.reports import breaking, budgets, classes, severity, suites, trust, words
+from robustbench_lite.reports import breaking, budgets, classes, guard, severity, suites, trust, words
 from robustbench_lite.reports.pictures import gallery
 from robustbench_lite.runs import ConditionRecord, Run, RunRecord
 from robustbench_lite.specs import format_value
@@ -60,6 +60,7 @@ def html_report(run: Run, baseline: Run | None = None) -> str:
             checks_summary=trust.summary(run),
             curves={"severity": severity.curves(sweeps(run, fine=True), points), "eps": budgets.curves(results)},
             drawing=severity,
+            guard=guard.section(run, results),
             flips=classes.flips(sweeps(run)),
             by_class=classes.by_class(results),
             suites=[(found, suites.means(found)) for found in suite_errors(run, baseline)],
@@ -181,6 +182,7 @@ def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
                 *groups,
             ],
         ),
+        *_detector(record),
         *_searches(record),
         (
             "Run",
@@ -197,6 +199,22 @@ def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
             ],
         ),
     ]
+
+
+def _detector(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    found = record.detector
+    if found is None:
+        return []
+    pairs = [
+        ("folder", found.folder or "given from Python"),
+        ("files, SHA-256", found.sha256 or "–"),
+        ("input shape", _shape(found.input_shape)),
+        ("scores and weights", ", ".join(f"{weight:g} × {name}" for name, weight in found.members.items())),
+        ("threshold", f"{found.threshold:.6g} nats, from {found.n_calibrated} images"),
+        ("images that it knows", f"{found.n_seen}"),
+        ("scores without a gradient", ", ".join(found.without_gradient) or "none"),
+    ]
+    return [("Detector", pairs)]
 
 
 def _searches(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -29,7 +29,7 @@ def comparison_table(run: Run, width: int = 140) -> Table:
     filled = [column for column in _COLUMNS if any(column[1](r) for r in results)]
     if run.record.as_8bit:  # then everything is of 8 bits
         filled = [column for column in filled if column[0] != _AS_8BIT]
-    columns = _fitting(filled, results, width)
+    columns = fitting(filled, results, width)
     unfinished = "" if run.record.status == "done" else f" ({run.record.status}: not all was done)"
     table = Table(
         title=Text(f"{run.record.model.spec} on {data.spec}, {data.split} split{unfinished}"),
@@ -46,7 +46,8 @@ def comparison_table(run: Run, width: int = 140) -> Table:
     return table
 
 
-def _fitting(columns: list[_Column], results: list[Result], width: int) -> list[_Column]:
+def fitting(columns: list[_Column], results: list[Result], width: int) -> list[_Column]:
+    """The first columns, as many as there is room for beside the conditions, and never fewer than four."""
     room = width - 4 - min(_CONDITION_WIDTH, max((len(r["condition"]) for r in results), default=0))
     fitting: list[_Column] = []
     for name, value in columns:

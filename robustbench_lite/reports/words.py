@@ -138,6 +138,11 @@ def warnings(run: Run) -> list[str]:
     found = [*record.model.notes, *data.notes]
     found += [f"{c.spec}: {w}" for c in record.conditions for w in c.warnings]
     found += [sentence for sentence, _ in triggered(run)]
+    if record.detector is not None and record.detector.n_seen:
+        found.append(
+            f"The detector was fitted to or calibrated on {record.detector.n_seen} of the {data.n_used} images: "
+            "on others it raises more false alarms."
+        )
     if data.n_skipped:
         found.append(f"{data.n_skipped} of {data.n_asked} images could not be used; see the evidence below.")
     return list(dict.fromkeys(found))
