@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from robustbench_lite.cli_train_density import fit_density
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from robustbench_lite.training.generators import TrainedGenerator
     from robustbench_lite.training.loop import TrainingOptions
 
 
@@ -37,6 +38,9 @@ def run_generator_training(common: Common, maker: Any, options: TrainingOptions,
         return
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
+        from robustbench_lite.generative.bounds import assess
+        from robustbench_lite.generative.latent import VariationalModel
+        from robustbench_lite.generative.loading import save_generator
         from robustbench_lite.runner import load_data
         from robustbench_lite.training.trainer import in_memory
         from robustbench_lite.weights import check_writable
@@ -60,24 +64,26 @@ def run_generator_training(common: Common, maker: Any, options: TrainingOptions,
         return
     check_writable(out)
     train, val = in_memory(train_set, "cpu").images, in_memory(val_set, "cpu").images
+    trained = _trained(common, spec, train, val, options, device)
     about = {"data": train_set.spec, "train_manifest_sha256": train_set.manifest_hash}
-    figures = _train(common, spec, train, val, options, device, about, out)
+    save_generator(out, trained.spec, trained.network, {**trained.history, **about})
+    epochs = trained.history["epochs"]
+    figures = {
+        "epochs": len(epochs),
+        "best_epoch": trained.history["best_epoch"],
+        "val_loss": epochs[trained.history["best_epoch"] - 1]["val_loss"],
+    }
+    if isinstance(trained.network, VariationalModel):
+        with console.busy("assessing", quiet=common.quiet):
+            figures |= asdict(assess(trained.network, val.to(device), seed=common.seed))
     print_record({**plan, **figures}, as_json=common.json)
+    _warn(figures)
 
 
-def _train(
-    common: Common,
-    spec: str,
-    train: Tensor,
-    val: Tensor,
-    options: TrainingOptions,
-    device: str,
-    about: dict[str, Any],
-    out: Path,
-) -> dict[str, Any]:
-    """Train and write; what there is to say of it."""
-    from robustbench_lite.generative.loading import save_generator
-    from robustbench_lite.generative.pixels import bits_per_dim
+def _trained(
+    common: Common, spec: str, train: Tensor, val: Tensor, options: TrainingOptions, device: str
+) -> TrainedGenerator:
+    """Train, and tell how it goes."""
     from robustbench_lite.training.generators import GeneratorEpoch, train_generator
 
     with console.progress_bar(quiet=common.quiet) as update:
@@ -89,23 +95,40 @@ def _train(
                     f"epoch {epoch.epoch}: train loss {epoch.train_loss:.6g}, validation loss {epoch.val_loss:.6g}"
                 )
 
-        trained = train_generator(spec, train, val, options, device=device, on_epoch=on_epoch)
-    history = {**trained.history, **about}
-    save_generator(out, trained.spec, trained.network, history)
-    best = history["epochs"][history["best_epoch"] - 1]["val_loss"]
-    figures = {"epochs": len(history["epochs"]), "best_epoch": history["best_epoch"], "val_loss": best}
-    if hasattr(trained.network, "likelihood"):
-        figures["likelihood"] = trained.network.likelihood
-        figures["val_bits_per_dim"] = bits_per_dim(-best, train[0].numel())
-    return figures
+        return train_generator(spec, train, val, options, device=device, on_epoch=on_epoch)
+
+
+def _warn(figures: dict[str, Any]) -> None:
+    if figures.get("posterior_collapse"):
+        console.note(
+            f"warning: posterior collapse: {figures['active_units']} of {figures['latents']} latents are used. "
+            "Give more --epochs, a smaller beta, or another likelihood."
+        )
+    if "no likelihoods" in figures.get("nats_of", ""):
+        console.note(
+            "warning: these images are grey, and bernoulli is no likelihood of grey values. "
+            "Give binarise=stochastic, or likelihood=logistic or continuous_bernoulli."
+        )
 
 
 def print_record(result: dict[str, Any], *, as_json: bool) -> None:
-    """A line per entry, or one JSON document. Shares are those that are called accuracy or majority."""
+    """A line per entry, or one JSON document."""
     if as_json:
         console.print_json(result)
         return
     for key, value in result.items():
-        share = key in ("val_accuracy", "val_majority")
-        text = f"{value:.1%}" if share else f"{value:.4f}" if isinstance(value, float) else str(value)
-        sys.stdout.write(f"{key.replace('_', ' ')}: {text}\n")
+        sys.stdout.write(f"{key.replace('_', ' ')}: {_text(key, value)}\n")
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(_text(key, one) for one in value)
+    if isinstance(value, float):
+        return (
+            f"{value:.1%}"
+            if key in ("val_accuracy", "val_majority")
+            else f"{value:.2f}"
+            if abs(value) >= 1
+            else f"{value:.3g}"
+        )
+    return str(value)

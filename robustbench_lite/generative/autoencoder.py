@@ -16,14 +16,10 @@ from robustbench_lite.generative.pixels import Shape
 class AutoencoderNetwork(nn.Module):
     """A deterministic autoencoder: a LatentModel.
 
-    It works on images less the mean of the training images, and adds it again.
-
     Args:
         shape: (C, H, W) of an image.
         description: the spec, as an object.
     """
-
-    centre: Tensor
 
     def __init__(self, shape: Shape, description: Autoencoder) -> None:
         super().__init__()
@@ -34,23 +30,22 @@ class AutoencoderNetwork(nn.Module):
             self.decoder = nn.Sequential(bodies.tied(self.encoder), nn.Unflatten(1, shape))
         else:
             self.decoder = bodies.decoder(body, shape, width, self.latents)
-        self.register_buffer("centre", torch.zeros(shape))
+        self.standard = bodies.Standardised(shape)
 
-    @torch.no_grad()
     def begin_at(self, images: Tensor) -> None:
-        """Learn the mean of the training images (N, C, H, W), before the training proper."""
-        self.centre.copy_(images.mean(0))
+        """Learn mean and deviation of the training images (N, C, H, W), before the training proper."""
+        self.standard.begin_at(images)
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents (N, L) of images."""
-        return self.encoder(images - self.centre)  # type: ignore[no-any-return]
+        return self.encoder(self.standard(images))  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images (N, C, H, W) in [0, 1] of latents (N, L)."""
         return self._outputs(latents).clamp(0, 1)
 
     def _outputs(self, latents: Tensor) -> Tensor:
-        return self.decoder(latents) + self.centre  # type: ignore[no-any-return]
+        return self.standard.back(self.decoder(latents))
 
     def loss(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Squared error (N,), the mean of the values; in training of images under noise against clean ones."""

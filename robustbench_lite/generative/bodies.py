@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,6 +36,35 @@ def check_images(name: str, count: int, shape: Shape) -> None:
         )
     if count < 2:
         raise InputError(f"{count} image is too few to train {name}.", "Give at least 2, better some hundred.")
+
+
+class Standardised(nn.Module):
+    """Images less the mean of the training images, over the deviation from it: weights need not know the contrast.
+
+    Args:
+        shape: (C, H, W) of an image.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(()))
+
+    @torch.no_grad()
+    def begin_at(self, images: Tensor) -> None:
+        """Learn both from the training images (N, C, H, W)."""
+        self.mean.copy_(images.mean(0))
+        self.deviation.copy_((images - self.mean).square().mean().sqrt().clamp_min(1 / 255))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.deviation
+
+    def back(self, values: Tensor) -> Tensor:
+        """The images of standardised values."""
+        return values * self.deviation + self.mean
 
 
 def encoder(body: Body, shape: Shape, width: int | None, outputs: int) -> nn.Sequential:

@@ -7,11 +7,11 @@ Numbers of different families do not compare: a density of continuous values may
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import ContinuousBernoulli
 from torch.nn import functional as F
 
 from robustbench_lite.generative.pixels import Shape
@@ -19,13 +19,12 @@ from robustbench_lite.generative.pixels import Shape
 Family = Literal["logistic", "gaussian", "bernoulli", "continuous_bernoulli"]
 Binarise = Literal["none", "stochastic", "static", "threshold"]
 
-MEANING: dict[str, str] = {
-    "logistic": "probabilities of the 256 grey levels",
-    "gaussian": "a density of continuous values",
-    "bernoulli": "probabilities of black and white",
-    "continuous_bernoulli": "a density of continuous values in [0, 1]",
+_MEANING = {
+    "logistic": "log probabilities of images of 256 grey levels",
+    "gaussian": "log densities of continuous values",
+    "bernoulli": "log probabilities of images of black and white",
+    "continuous_bernoulli": "log densities of continuous values",
 }
-"""What a number of nats of a family is about."""
 
 GREY_LEVEL = 1 / 255
 FLOOR = GREY_LEVEL / 2
@@ -46,12 +45,14 @@ class Likelihood(nn.Module):
     """
 
     start: Tensor
+    contrast: Tensor
 
     def __init__(self, family: Family, shape: Shape, *, bounded: bool = True) -> None:
         super().__init__()
         self.family = family
         self.bounded = bounded or family not in ("gaussian", "logistic")
         self.register_buffer("start", torch.zeros(shape))
+        self.register_buffer("contrast", torch.ones(()))
         if family in ("gaussian", "logistic"):
             self.log_spread = nn.Parameter(torch.full(shape, math.log(0.1)))
 
@@ -60,6 +61,8 @@ class Likelihood(nn.Module):
         """Begin where a decoder that says nothing is right: at mean and spread of the training images."""
         mean = images.mean(0)
         self.start.copy_(mean.clamp(_MARGIN, 1 - _MARGIN).logit() if self.bounded else mean)
+        if not self.bounded:
+            self.contrast.copy_((images - mean).square().mean().sqrt().clamp_min(GREY_LEVEL))
         if self.family in ("gaussian", "logistic"):
             unit = math.sqrt(3) / math.pi if self.family == "logistic" else 1.0
             spread = images.std(0) if len(images) > 1 else torch.zeros_like(mean)
@@ -71,7 +74,7 @@ class Likelihood(nn.Module):
         return FLOOR + self.log_spread.exp()
 
     def _location(self, outputs: Tensor) -> Tensor:
-        moved = outputs + self.start
+        moved = outputs * self.contrast + self.start
         return moved.sigmoid() if self.bounded else moved
 
     def mean(self, outputs: Tensor) -> Tensor:
@@ -80,7 +83,7 @@ class Likelihood(nn.Module):
         Of ``logistic`` it is the location of the distribution before it is cut into grey levels.
         """
         if self.family == "continuous_bernoulli":
-            return ContinuousBernoulli(logits=outputs + self.start, validate_args=False).mean
+            return _mean_of_continuous(outputs + self.start)
         return self._location(outputs).clamp(0, 1)
 
     def log_prob(self, images: Tensor, outputs: Tensor) -> Tensor:
@@ -127,7 +130,14 @@ def _log_normaliser(logits: Tensor) -> Tensor:
     return torch.where(small, math.log(2) + squared / 12 - 7 * squared.square() / 1440, away)
 
 
-def binarised(images: Tensor, how: Binarise, random: torch.Generator) -> Tensor:
+def _mean_of_continuous(logits: Tensor) -> Tensor:
+    """Mean of the continuous Bernoulli, in logits l: 1 / (1 - exp(-l)) - 1 / l; a series about l = 0."""
+    small = logits.abs() < 0.1
+    safe = torch.where(small, torch.ones_like(logits), logits)
+    return torch.where(small, 0.5 + logits / 12 - logits**3 / 720, -1 / torch.expm1(-safe) - 1 / safe)
+
+
+def binarised(images: Tensor, how: Binarise, draw: Callable[[], Tensor]) -> Tensor:
     """Images of zeros and ones: by chance with the grey value as probability, or by the threshold 0.5.
 
     Published figures of ``stochastic`` and ``static`` (drawn once, before training) and of ``threshold`` are of
@@ -137,10 +147,23 @@ def binarised(images: Tensor, how: Binarise, random: torch.Generator) -> Tensor:
     Args:
         images: (N, C, H, W) in [0, 1].
         how: ``none`` leaves them grey.
-        random: of their device.
+        draw: uniform numbers in [0, 1), as many as there are values; asked only if something is drawn.
     """
     if how == "none":
         return images
-    if how == "threshold":
-        return (images > 0.5).to(images)
-    return (torch.empty_like(images).uniform_(generator=random) < images).to(images)
+    return ((0.5 if how == "threshold" else draw()) < images).to(images)
+
+
+def meaning(family: str, how: Binarise = "none", *, binary: bool = False) -> str:
+    """What a number of nats is of, in words. Numbers that differ in it do not compare.
+
+    Args:
+        family: of the likelihood.
+        how: the images were binarised.
+        binary: the images hold only zeros and ones.
+    """
+    if family == "bernoulli" and not binary:
+        return "cross-entropies with grey values, which are no likelihoods"
+    if family == "bernoulli" and how != "none":
+        return f"log probabilities of images of black and white ({how} binarisation)"
+    return _MEANING.get(family, f"of the family {family}")

@@ -26,8 +26,6 @@ class VariationalNetwork(nn.Module):
         description: the spec, as an object.
     """
 
-    centre: Tensor
-
     def __init__(self, shape: Shape, description: VAE) -> None:
         super().__init__()
         self.shape, self.latents, self.beta = shape, description.latents, description.beta
@@ -37,17 +35,16 @@ class VariationalNetwork(nn.Module):
         self.encoder = bodies.encoder(body, shape, width, 2 * self.latents)
         self.decoder = bodies.decoder(body, shape, width, self.latents)
         self.values = Likelihood(description.likelihood, shape, bounded=body != "linear")
-        self.register_buffer("centre", torch.zeros(shape))
+        self.standard = bodies.Standardised(shape)
 
-    @torch.no_grad()
     def begin_at(self, images: Tensor) -> None:
         """Learn mean and spread of the training images (N, C, H, W), before the training proper."""
-        self.centre.copy_(images.mean(0))
+        self.standard.begin_at(images)
         self.values.begin_at(images)
 
     def posterior(self, images: Tensor) -> Posterior:
         """What the encoder says of the latents of images (N, C, H, W): (N, L) each."""
-        mean, log_variance = self.encoder(images - self.centre).chunk(2, dim=1)
+        mean, log_variance = self.encoder(self.standard(images)).chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(-_MOST_LOG_VARIANCE, _MOST_LOG_VARIANCE))
 
     def encode(self, images: Tensor) -> Tensor:

@@ -68,20 +68,22 @@ def train_generator(
         raise InputError(f"{registry.spec(maker)} is no network: there is nothing to train.", "Call its fit().")
     shape = _checked(train, val)
     maker.check(len(train), shape)
-    random = torch.Generator(device=device).manual_seed(stable_hash(options.seed, "train"))
+    random = _random(options, "train", device)
     train, val = train.to(device), val.to(device)
     with seeded(options.seed, torch.device(device)):
         network = cast("Trainable", maker.network(shape).to(device))
         how: Binarise = getattr(network, "binarise", "none")
         # What is validated on is drawn once, so that epochs compare.
-        val = binarised(val, how, torch.Generator(device=device).manual_seed(stable_hash(options.seed, "val")))
+        val = binarised(val, how, lambda: _uniform(val, _random(options, "val", device)))
         network.begin_at(train)
         if how != "stochastic":
-            train = binarised(train, how, random)
+            train = binarised(train, how, lambda: _uniform(train, random))
 
         def loss(chunk: Tensor) -> Tensor:
             images = train[chunk]
-            return network.loss(binarised(images, how, random) if how == "stochastic" else images, random).mean()
+            if how == "stochastic":
+                images = binarised(images, how, lambda: _uniform(images, random))
+            return network.loss(images, random).mean()
 
         def finished(epoch: int, train_loss: float, lr: float) -> GeneratorEpoch:
             return GeneratorEpoch(epoch, train_loss, _validate(network, val, options), lr)
@@ -104,9 +106,17 @@ def train_generator(
 def _validate(network: Trainable, images: Tensor, options: GeneratorOptions) -> float:
     """Mean loss, with the same noise in every epoch."""
     network.eval()
-    random = torch.Generator(device=images.device).manual_seed(stable_hash(options.seed, "validate"))
+    random = _random(options, "validate", images.device)
     losses = [network.loss(batch, random).sum() for batch in torch.split(images, 4 * options.batch_size)]
     return float(torch.stack(losses).sum()) / len(images)
+
+
+def _random(options: GeneratorOptions, use: str, device: torch.device | str) -> torch.Generator:
+    return torch.Generator(device=device).manual_seed(stable_hash(options.seed, use))
+
+
+def _uniform(like: Tensor, random: torch.Generator) -> Tensor:
+    return torch.empty_like(like).uniform_(generator=random)
 
 
 def _checked(train: Tensor, val: Tensor) -> tuple[int, int, int]:

@@ -186,6 +186,10 @@ def test_rb_train(tmp_path):
     assert not (tmp_path / "vae.safetensors").exists()
     done = json.loads(command(*words, "--epochs", "2", "--json").stdout)
     assert (done["train_images"], done["epochs"], done["likelihood"]) == (100, 2, "logistic")
+    assert done["nats_of"] == "log probabilities of images of 256 grey levels"
+    assert done["bits_per_dim"] == pytest.approx(-done["elbo"] / (64 * math.log(2)))
+    assert done["elbo"] == pytest.approx(done["reconstruction"] - done["kl"])
+    assert (done["n"], done["k"], len(done["kl_per_unit"])) == (done["val_images"], 50, 2)
     assert rb.load_generator(out).info.history["data"] == "digits"
     assert command(*words).exit_code == 2  # it exists
     refused = command("attack", "--method", "fgsm", "--model", out, "--data", "digits")
@@ -193,6 +197,17 @@ def test_rb_train(tmp_path):
     assert "no classifier" in " ".join(refused.output.split())
     shown = command("train", *words[1:], "--epochs", "1", "--overwrite").stdout
     assert "likelihood: logistic" in shown
+
+
+def test_rb_train_warns_of_collapse_and_of_what_is_no_likelihood(tmp_path):
+    spec = "vae(latents=2, body=mlp, width=8, likelihood=bernoulli, beta=1000)"
+    words = ("train", "--model", spec, "--data", "digits", "--limit", "100", "--epochs", "40", "--lr", "0.01")
+    result = command(*words, "--out", str(tmp_path / "vae.safetensors"))
+    shown = " ".join(result.output.split())
+    assert "posterior collapse: True" in shown
+    assert "warning: posterior collapse: 0 of 2 latents are used" in shown
+    assert "bernoulli is no likelihood of grey values" in shown
+    assert "nats of: cross-entropies with grey values, which are no likelihoods" in shown
 
 
 @pytest.mark.parametrize(
