@@ -129,7 +129,8 @@ def scene(spec: str, file: str) -> tuple[Part, Picture]:
 def write_folder(folder: Path, argument: str = f"{_SIDE}x{_COUNT}", *, bits: int = 8, colour: bool = False) -> int:
     """The pictures as PNG files: ``train/good/…``, ``val/good/…``, ``test/CLASS/…``; ``masks/CLASS/…_mask.png``.
 
-    The number of a part is in the name, so ``--group '(\\d+)_'`` keeps its pictures together.
+    A file is called as its picture is, with ``_`` for ``/``: no two parts, of any split, share what stands before
+    the last ``_``, and so ``--group '(.+)_'`` keeps the pictures of a part together, and nothing else.
 
     Args:
         folder: a new one.
@@ -156,10 +157,15 @@ def write_folder(folder: Path, argument: str = f"{_SIDE}x{_COUNT}", *, bits: int
         part, picture = _scene(of, str(name))
         image = draw(part, picture, of.side)
         pixels = np.rint((coloured(image, part, picture) if colour else image) * top).astype(kind)
-        for file, array in ((folder / f"{name}.png", pixels), *_mask_files(folder, name, part, picture, of.side)):
+        place = folder / name.split / name.label / f"{_stem(name)}.png"
+        for file, array in ((place, pixels), *_mask_files(folder, name, part, picture, of.side)):
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(file)
     return len(names)
+
+
+def _stem(name: _Name) -> str:
+    return str(name).replace("/", "_")
 
 
 def _mask_files(
@@ -167,7 +173,7 @@ def _mask_files(
 ) -> list[tuple[Path, npt.NDArray[np.uint8]]]:
     if not part.defect:
         return []
-    file = folder / "masks" / name.label / f"{name.part:04d}_{name.picture}_mask.png"
+    file = folder / "masks" / name.label / f"{_stem(name)}_mask.png"
     return [(file, mask_of(part, picture, side).astype(np.uint8) * 255)]
 
 

@@ -190,11 +190,14 @@ def test_folder_holds_what_is_drawn(bits, tmp_path):
     assert files.class_names == drawn.class_names
     place = {file.removesuffix(".png"): i for i, file in enumerate(files.files)}
     for i, file in enumerate(drawn.files):
-        found = files.read(place[file.removeprefix("test/")])
+        found = files.read(place[f"{file.split('/')[1]}/{file.replace('/', '_')}"])
         np.testing.assert_allclose(found, drawn.read(i), atol=0 if bits == 8 else 0.5 / 255)
-    mask = np.asarray(Image.open(folder / "masks" / "crack" / "0000_0_mask.png"))
+    mask = np.asarray(Image.open(folder / "masks" / "crack" / "test_crack_0000_0_mask.png"))
     np.testing.assert_array_equal(mask > 0, surfaces_masks("surfaces:32", ["test/crack/0000_0"])[0])
     assert not (folder / "masks" / "good").exists()
+    whole = [load_dataset(f"folder:{folder}", split=split, group="(.+)_") for split in ("train", "val", "test")]
+    groups = [set(data.groups) for data in whole]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 2 + 1 + 1 + 5
     with pytest.raises(InputError, match="exists already"):
         write_folder(folder, "32x4")
 
@@ -208,4 +211,4 @@ def test_the_example_writes_a_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["surfaces_folder.py", str(tmp_path / "parts"), "16x2"])
     runpy.run_path(str(Path(__file__).parents[2] / "examples" / "surfaces_folder.py"), run_name="__main__")
     assert capsys.readouterr().out.startswith("9 pictures")
-    assert (tmp_path / "parts" / "masks" / "stain" / "0000_0_mask.png").is_file()
+    assert (tmp_path / "parts" / "masks" / "stain" / "test_stain_0000_0_mask.png").is_file()

@@ -110,7 +110,8 @@ def test_drawn_and_written_masks_are_the_same(tmp_path):
     found = dict(zip(files.files, masks_for(files, tmp_path / "parts" / "masks", normal), strict=True))
     drawn = load_dataset("surfaces:32x10")
     for file, mask in zip(drawn.files, masks_for(drawn, None, []), strict=True):
-        np.testing.assert_array_equal(found[f"{file}.png"], mask)
+        split, label, _ = file.split("/")
+        np.testing.assert_array_equal(found[f"{split}/{label}/{file.replace('/', '_')}.png"], mask)
     np.testing.assert_array_equal(masks_for(drawn, None, [])[-1], surfaces_masks(drawn.spec, drawn.files)[-1])
     with pytest.raises(InputError, match="no masks of its own"):
         masks_for(files, None, normal)
