@@ -154,6 +154,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "typicality": f"{PACKAGE}.outliers.typicality:Typicality",
         "statistics": f"{PACKAGE}.outliers.statistics:Statistics",
         "hog": f"{PACKAGE}.outliers.hog:HOG",
+        "synthetic_defects": f"{PACKAGE}.outliers.synthetic_defects:SyntheticDefects",
         "image_statistics": f"{PACKAGE}.outliers.image_statistics:ImageStatistics",
     },
 }

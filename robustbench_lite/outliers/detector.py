@@ -179,7 +179,8 @@ def fit_detector(
     for done, (score, weight) in enumerate(members):
         name = registry.spec(score)
         on_progress(done, len(members), name)
-        scorer = score.fit(normals.select(fit_on), parts)
+        told = replace(normals, on_progress=_within(on_progress, done, len(members), name))
+        scorer = score.fit(told.select(fit_on), parts)
         fitted.append(Member(name, scorer, Tail.of(in_batches(scorer, kept)), weight))
     on_progress(len(members), len(members), "")
     detector = Detector(
@@ -194,6 +195,13 @@ def _map_scale(detector: Detector, images: Tensor, batch_size: int = 64) -> MapS
     maps = [detector.maps(batch) for batch in torch.split(images, batch_size)]
     found = [batch for batch in maps if batch is not None]
     return map_scale(found) if found else None
+
+
+def _within(
+    on_progress: Callable[[int, int, str], None], done: int, total: int, name: str
+) -> Callable[[float], None]:
+    """Tells of a score that takes long how far it is."""
+    return lambda share: on_progress(done, total, f"{name}, {share:.0%} done")
 
 
 def divided(normals: Normals, marks: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -40,12 +41,14 @@ class Normals:
         labels: (N,) int64 classes, or None.
         groups: one group per image (pictures of one part), or None.
         seed: of everything random in fitting.
+        on_progress: for fitting that takes long to call with the share that is done, 0 to 1.
     """
 
     images: Tensor
     labels: Tensor | None = None
     groups: tuple[str, ...] | None = None
     seed: int = 0
+    on_progress: Callable[[float], None] = field(default=lambda done: None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -63,6 +66,7 @@ class Normals:
             None if self.labels is None else self.labels[indices],
             None if self.groups is None else tuple(self.groups[i] for i in indices),
             self.seed,
+            self.on_progress,
         )
 
 

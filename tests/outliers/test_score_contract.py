@@ -18,7 +18,11 @@ from robustbench_lite.outliers.detector import fit_detector
 from robustbench_lite.outliers.score import Maps, Normals, Parts
 
 # A score that takes long to fit or to ask is tried with cheaper arguments: name -> spec.
-CHEAPER: dict[str, str] = {"importance": "importance(k=5)", "regret": "regret(steps=10)"}
+CHEAPER: dict[str, str] = {
+    "importance": "importance(k=5)",
+    "regret": "regret(steps=10)",
+    "synthetic_defects": "synthetic_defects(steps=10)",
+}
 # Scores that cannot tell noise from stripes, and why: name -> reason.
 BLIND_TO_NOISE: dict[str, str] = {}
 
