@@ -8,7 +8,7 @@ from robustbench_lite.outliers.score import Score
 
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     # Surfaces: defects are small and local. Objects: an outlier differs in its whole shape.
-    "surfaces": (("pca", 1.0),),
+    "surfaces": (("synthetic_defects(flips=4)", 0.35), ("hog", 0.35), ("image_statistics", 0.3)),
     "objects": (("hog", 0.6), ("image_statistics", 0.2), ("pca", 0.2)),
 }
 BASELINE = "pca"

@@ -65,7 +65,7 @@ def test_images_of_fitting_do_not_calibrate(detector):
 
 def test_groups_of_fitting_do_not_calibrate():
     groups = tuple(str(i // 4) for i in range(200))
-    fitted = fit_detector(Normals(waves(200, 0), groups=groups), preset("surfaces"))
+    fitted = fit_detector(Normals(waves(200, 0), groups=groups), preset("objects"))
     with pytest.raises(InputError, match="groups"):
         fitted.calibrated(waves(100, 1), 0.05, [str(i) for i in range(49, 149)])
     ready = fitted.calibrated(waves(100, 1), 0.1, [f"other{i // 2}" for i in range(100)])
@@ -82,7 +82,7 @@ def test_other_images_are_refused(detector):
 
 def test_equal_images_do_not_break_it():
     with pytest.raises(InputError, match="too few"):
-        fit_detector(Normals(torch.full((50, 1, 12, 12), 0.5)), preset("surfaces"))
+        fit_detector(Normals(torch.full((50, 1, 12, 12), 0.5)), preset("objects"))
 
 
 def test_fingerprints_know_pixels_only():

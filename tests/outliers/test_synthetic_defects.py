@@ -91,14 +91,14 @@ def test_the_target_is_how_severe_a_defect_is():
 
 def test_folded_weights_are_those_with_batch_norm():
     network = unet._Training(0, torch.device("cpu"))
-    images = torch.randn(16, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(16, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for _ in range(120):  # until the running means are those of this batch
             expected = unet._logits(images, network.layer)
     folded = network.folded()
     assert sum(value.numel() for value in folded.values()) == 185_393
     # Running variances are unbiased, those of the batch are not.
-    assert unet.logits(images, folded) == pytest.approx(expected, rel=0.05, abs=0.05)
+    assert unet.logits(images, folded) == pytest.approx(expected, abs=0.1)
 
 
 @pytest.fixture(scope="module")
