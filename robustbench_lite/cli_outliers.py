@@ -50,7 +50,7 @@ def fit(
         typer.Option("--score", metavar="SPEC[=WEIGHT]", help="Instead of a preset; see rb ls scores."),
     ] = None,
     generator: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A model of images that scores ask: rb train --model vae.")
+        Path | None, typer.Option(metavar="FILE", help="A model of images that scores ask. (default: a vae)")
     ] = None,
     false_alarms: FalseAlarms = 0.01,
     calibration: Annotated[
@@ -112,6 +112,9 @@ def judge(
     defect_rate: Annotated[
         float, typer.Option(help="Share of outliers in operation, for the value of an alarm.")
     ] = 0.01,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the outlying pixels are: a mask per outlier.")
+    ] = None,
 ) -> None:
     """How well a detector tells labelled outliers from normal images, and whether it keeps its promise.
 
@@ -122,16 +125,23 @@ def judge(
 
       rb outliers fit --normal 0,1,2,3,4 && rb outliers test detector
 
-      rb outliers test detector --data folder:PARTS/test --normal good --json
+      rb outliers test detector --data folder:PARTS/test --normal good --masks MASKS --json
     """
     from robustbench_lite.cli_outliers_judge import run_test
 
-    run_test(common, detector, names(normal), defect_rate)
+    run_test(common, detector, names(normal), defect_rate, masks)
 
 
 @with_scoring
 @console.guarded
-def score(common: Common, detector: Folder, overwrite: Overwrite = False) -> None:
+def score(
+    common: Common,
+    detector: Folder,
+    overwrite: Overwrite = False,
+    no_heatmaps: Annotated[
+        bool, typer.Option("--no-heatmaps", help="Write the table and the sheet only.")
+    ] = False,
+) -> None:
     """Score images: a table, heat maps, and a contact sheet with the most outlying first.
 
     --split auto is test, and everything of a path that is not divided.
@@ -140,7 +150,7 @@ def score(common: Common, detector: Folder, overwrite: Overwrite = False) -> Non
     """
     from robustbench_lite.cli_outliers_score import run_score
 
-    run_score(common, detector, overwrite=overwrite)
+    run_score(common, detector, overwrite=overwrite, heatmaps=not no_heatmaps)
 
 
 @with_scoring

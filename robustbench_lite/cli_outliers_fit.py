@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
@@ -66,6 +67,8 @@ def run_fit(common: Common, options: FitOptions) -> None:
     if common.dry_run:
         _print_plan(plan, as_json=common.json)
         return
+    from robustbench_lite.generative.loading import save_generator
+    from robustbench_lite.outliers.default_generator import SPEC
     from robustbench_lite.outliers.fitting import fit_divided
     from robustbench_lite.outliers.metadata import MetadataNormals
     from robustbench_lite.provenance import package_versions
@@ -91,7 +94,12 @@ def run_fit(common: Common, options: FitOptions) -> None:
         "seed": common.seed,
         "versions": package_versions(),
     }
-    write_detector(detector, folder, about, classifier=classifier and classifier[1], generator=options.generator)
+    with TemporaryDirectory() as place:
+        file = options.generator
+        if file is None and detector.parts.generator is not None:  # it was trained here
+            file = Path(place) / "generator.safetensors"
+            save_generator(file, SPEC, detector.parts.generator, {})
+        write_detector(detector, folder, about, classifier=classifier and classifier[1], generator=file)
     seconds = round(time.perf_counter() - start, 1)
     result = {**plan, **_threshold(detector.threshold, plan["unit"]), "seconds": seconds}
     kept = division.calibrate if options.probes else None
@@ -180,11 +188,6 @@ def _members(data: str, options: FitOptions) -> list[tuple[Score, float]]:
 
 def _check_networks(common: Common, options: FitOptions, needs: Collection[str]) -> None:
     """Networks that are asked are given, and those that are given are asked, before anything is loaded."""
-    if "generator" in needs and options.generator is None:
-        raise InputError(
-            "a score asks a model of images, and none was given.",
-            "Give --generator vae.safetensors; train one: rb train --model vae.",
-        )
     if options.generator is not None and "generator" not in needs:
         raise InputError(f"no score asks --generator {options.generator}.", "Leave it out, or give --score.")
     for flag in ("model", "weights", "mean", "std"):

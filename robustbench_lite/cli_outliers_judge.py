@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +13,36 @@ from robustbench_lite.cli_outliers_data import opened, told
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from robustbench_lite.data.dataset import Dataset
+    from robustbench_lite.outliers.detector import Detector
+    from robustbench_lite.outliers.masks import PixelMeasures
+    from robustbench_lite.outliers.scored import Scored
     from robustbench_lite.outliers.store import DetectorRecord
 
 
-def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: float) -> None:
+def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: float, masks: Path | None) -> None:
     """Score labelled images, and say how well the detector tells the outliers among them."""
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the detector and the images", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
         from robustbench_lite.outliers.judging import judge, judged, unseen
+        from robustbench_lite.outliers.masks import pixel_auroc
         from robustbench_lite.outliers.metadata import MetadataNormals
+        from robustbench_lite.outliers.opening import preprocessing
         from robustbench_lite.outliers.scored import Scored, score_images
 
         detector, dataset, record = opened(common, folder, "test")
         names = _normal(normal, record)
+        wanted = _masks(common, detector, dataset, names, masks, preprocessing(record))
     told(common, dataset.notes, ())
     if common.dry_run:
         plan = {"detector": str(folder), "data": dataset.spec, "split": dataset.split, "n": len(dataset)}
         console.print_json({**plan, "normal": names}) if common.json else _print_plan({**plan, "normal": names})
         return
-    scored = Scored()
+    scored, maps = Scored(), list[Any]()
     with console.progress_bar(quiet=common.quiet) as update:
         score_images(
             detector,
@@ -39,6 +50,7 @@ def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: f
             scored,
             batch_size=common.batch_size or 64,
             device=resolve_device(common.device),
+            on_batch=None if wanted is None else lambda batch, rows, found: maps.extend(_all(found)),
             on_progress=lambda done, total: update(done, total, "scoring"),
         )
     told(common, (), scored.skipped)
@@ -53,6 +65,7 @@ def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: f
         "split": dataset.split,
         "normal": names,
         **judge(detector, images, defect_rate=defect_rate, seed=common.seed),
+        **({} if wanted is None else _pixels(pixel_auroc, maps, wanted, scored, keep, common.seed)),
         "n_seen_before": int((~keep).sum()),
         "skipped": [{"file": s.file, "reason": s.reason} for s in scored.skipped],
     }
@@ -70,6 +83,52 @@ def _normal(given: Sequence[str], record: DetectorRecord) -> list[str]:
     if not names:
         raise InputError("which classes are normal?", "Say it: --normal good.")
     return names
+
+
+def _masks(
+    common: Common,
+    detector: Detector,
+    dataset: Dataset,
+    names: Sequence[str],
+    folder: Path | None,
+    known: dict[str, Any],
+) -> list[Any] | None:
+    """A mask for each image of the data set, if there are any and the detector has maps to compare with them."""
+    from robustbench_lite.outliers.masks import masks_for
+    from robustbench_lite.outliers.score import Maps
+
+    drawn = dataset.spec.partition(":")[0] == "surfaces"
+    able = any(isinstance(member.scorer, Maps) for member in detector.members)
+    if folder is not None and not able:
+        raise InputError("no score of the detector tells where an image is outlying.", "Leave --masks out.")
+    if not able or (folder is None and not drawn) or dataset.image_shape != detector.shape:
+        return None  # another shape is refused where it is met
+    asked = common.input_size is not None or common.resize is not None
+    normal = [dataset.class_names[label] in names for label in dataset.labels.tolist()]
+    return list(masks_for(dataset, folder, normal, resize=common.resize if asked else known["resize"]))
+
+
+def _all(maps: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    assert maps is not None, "the detector was found able to make maps"
+    return maps
+
+
+def _pixels(
+    measure: Callable[..., PixelMeasures],
+    maps: Sequence[Any],
+    masks: Sequence[Any],
+    scored: Scored,
+    keep: npt.NDArray[np.bool_],
+    seed: int,
+) -> dict[str, float | None]:
+    """AUROC of pixels and per-region overlap of the images that are kept, with their intervals."""
+    places = [i for i, kept in enumerate(keep.tolist()) if kept]
+    table = scored.table()
+    groups = table["group"].iloc[places].tolist() if "group" in table else None
+    found = measure([maps[i] for i in places], [masks[scored.indices[i]] for i in places], groups, seed=seed)
+    names = ("auroc", "auroc_low", "auroc_high", "aupro", "aupro_low", "aupro_high")
+    values = {f"pixel_{name}": getattr(found, name) for name in names}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _print_plan(plan: dict[str, Any]) -> None:
@@ -118,7 +177,11 @@ def _lines(result: dict[str, Any]) -> list[str]:
         low, high = result[f"{name}_low"], result[f"{name}_high"]
         return f"{result[name]:.1%}" + ("" if low is None or high is None else f" ({low:.1%} to {high:.1%})")
 
-    lines = [f"AUPR {with_ends('aupr')}; false alarms where 95 % of the outliers are found {with_ends('fpr95')}"]
+    lines = []
+    if result["pixel_auroc"] is not None:
+        lines.append(f"pixels: AUROC {with_ends('pixel_auroc')}, per-region overlap {with_ends('pixel_aupro')}")
+    lines.append(f"AUPR {with_ends('aupr')}")
+    lines.append(f"false alarms where 95 % of the outliers are found: {with_ends('fpr95')}")
     if result["tpr"] is None:
         return [*lines, "no threshold: rb outliers calibrate chooses one"]
     lines.append(f"found at the threshold: {with_ends('tpr')} of the outliers")
@@ -127,8 +190,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
     if result["alarm_value"] is not None:
         share = f"{result['defect_rate']:.2%} of all images are outliers"
         lines.append(f"an alarm is true with probability {with_ends('alarm_value')}, if {share}")
-    if result["pixel_auroc"] is not None:
-        lines.append(f"pixel AUROC {result['pixel_auroc']:.3f}")
     return lines
 
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import heapq
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from robustbench_lite import console
+from robustbench_lite.cli_files import write_file
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_outliers_data import opened, told
 from robustbench_lite.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
+    from robustbench_lite.data.dataset import Batch
     from robustbench_lite.outliers.detector import Detector
     from robustbench_lite.outliers.scored import Scored
 
-TABLE, COLUMNS = "scores.csv", "scores.parquet"
+TABLE, COLUMNS, SHEET, HEATMAPS = "scores.csv", "scores.parquet", "sheet.png", "heatmaps"
 _MOST_SHOWN = 10
+MOST_ON_SHEET = 60
+_SIDE = 256  # of a picture on the sheet; small ones get half of it, which a score and its alarm fit under
 
 
-def run_score(common: Common, folder: Path, *, overwrite: bool) -> None:
+def run_score(common: Common, folder: Path, *, overwrite: bool, heatmaps: bool) -> None:
     """Score the images batch by batch; what was computed is written, whatever stops it."""
     out = _place(common.out or Path("scores"), overwrite)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
@@ -38,8 +45,12 @@ def run_score(common: Common, folder: Path, *, overwrite: bool) -> None:
         _print({**plan, "n": len(dataset)}, as_json=common.json)
         return
     scored, status, error = Scored(), "done", None
+    pictures = Pictures(detector, out if heatmaps else None)
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise InputError(f"cannot write {out}: {fault.strerror}.", "Choose another --out.") from None
+    try:
         with console.progress_bar(quiet=common.quiet) as update:
             score_images(
                 detector,
@@ -47,16 +58,15 @@ def run_score(common: Common, folder: Path, *, overwrite: bool) -> None:
                 scored,
                 batch_size=common.batch_size or 64,
                 device=resolve_device(common.device),
+                on_batch=pictures.add,
                 on_progress=lambda done, total: update(done, total, "scoring"),
             )
-    except OSError as fault:
-        raise InputError(f"cannot write {out}: {fault.strerror}.", "Choose another --out.") from None
     except KeyboardInterrupt:
         status = "interrupted"
-    except InputError as fault:
+    except Exception as fault:  # whatever it was, what is finished is kept
         status, error = "failed", fault
     told(common, (), scored.skipped)
-    written = _write(out, scored)
+    written = _write(out, scored, pictures)
     if error is not None:
         if written:
             error.add_note(f"What was finished is in {out}.")
@@ -74,14 +84,68 @@ def _place(out: Path, overwrite: bool) -> Path:
             raise InputError(f"{out} exists, and holds no scores.", "Choose another --out.")
         if not overwrite:
             raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
-        for name in (TABLE, COLUMNS):
+        for name in (TABLE, COLUMNS, SHEET):
             (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / "heatmaps", ignore_errors=True)
+        shutil.rmtree(out / HEATMAPS, ignore_errors=True)
     return out
 
 
-def _write(out: Path, scored: Scored) -> bool:
-    """The table, the most outlying first, as CSV and as Parquet; whether there was a row."""
+class Pictures:
+    """Heat maps, written as they come, and the most outlying images, for the sheet.
+
+    Args:
+        detector: whose maps.
+        out: where heat maps go; None: none are written.
+    """
+
+    def __init__(self, detector: Detector, out: Path | None) -> None:
+        self.scale = detector.map_scale
+        self.out = out
+        self.most: list[tuple[float, int, _Picture]] = []
+
+    def add(self, batch: Batch, rows: pd.DataFrame, maps: npt.NDArray[np.float32] | None) -> None:
+        """The images of a batch."""
+        from robustbench_lite.outliers.heatmaps import write_heatmaps
+
+        images = batch.images.numpy()
+        if self.scale is not None and maps is not None and self.out is not None:
+            write_heatmaps(self.out / HEATMAPS, batch.files, images, maps, self.scale)
+        scores = rows["score"].astype(float).tolist()
+        alarms = rows["alarm"].tolist() if "alarm" in rows else [None] * len(scores)
+        for i, score in enumerate(scores):
+            found = None if maps is None else maps[i]
+            picture = _Picture(batch.files[i], images[i], found, score, alarms[i])
+            heapq.heappush(self.most, (score, -batch.indices[i], picture))
+            if len(self.most) > MOST_ON_SHEET:
+                heapq.heappop(self.most)
+
+    def sheet(self) -> bytes:
+        """A PNG of the most outlying."""
+        from robustbench_lite.outliers.heatmaps import outlier_sheet
+
+        shown = [picture for _, _, picture in sorted(self.most, key=lambda entry: entry[:2], reverse=True)]
+        maps = [p.found for p in shown if p.found is not None]
+        return outlier_sheet(
+            [p.file for p in shown],
+            [p.image for p in shown],
+            maps if maps and self.scale is not None else None,
+            [p.score for p in shown],
+            None if shown[0].alarm is None else [bool(p.alarm) for p in shown],
+            self.scale,
+            side=_SIDE,
+        )
+
+
+class _Picture(NamedTuple):
+    file: str
+    image: npt.NDArray[np.float32]
+    found: npt.NDArray[np.float32] | None
+    score: float
+    alarm: bool | None
+
+
+def _write(out: Path, scored: Scored, pictures: Pictures) -> bool:
+    """The table, the most outlying first, as CSV and as Parquet, and the sheet; whether there was a row."""
     table = scored.table()
     if table.empty:
         if not any(out.iterdir()):
@@ -90,6 +154,7 @@ def _write(out: Path, scored: Scored) -> bool:
     table = table.sort_values("score", ascending=False, kind="stable")
     table.to_csv(out / TABLE, index=False)
     table.to_parquet(out / COLUMNS, index=False)
+    write_file(out / SHEET, pictures.sheet())
     return True
 
 
@@ -138,4 +203,8 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
             f"{result['false_alarms_promised']:.2%} were promised",
             markup=False,
         )
-    out.print(f"tables: {Path(result['out']) / TABLE}, {COLUMNS}", markup=False, soft_wrap=True)
+    out.print(
+        f"tables: {Path(result['out']) / TABLE}, {COLUMNS}; pictures: {SHEET}, {HEATMAPS}",
+        markup=False,
+        soft_wrap=True,
+    )

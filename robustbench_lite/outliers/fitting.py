@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.outliers import detector as members_fitted
+from robustbench_lite.outliers.default_generator import default_generator
 from robustbench_lite.outliers.detector import Detector, fingerprints
 from robustbench_lite.outliers.gathering import Division, Gathered, divide, gather, of_classes
 from robustbench_lite.outliers.presets import preset
@@ -33,7 +35,7 @@ def fit_detector(
         normal: the normal classes; by default all.
         false_alarms: share of normal images that may cause an alarm.
         calibration: share of the images that is kept for the threshold; 0: no threshold.
-        parts: the networks that the scores ask.
+        parts: the networks that the scores ask; a generator that is asked and not given is trained.
         seed: of the division and of everything random in fitting.
         on_progress: done, total, what comes next.
 
@@ -57,7 +59,9 @@ def fit_divided(
     on_progress: Progress = lambda done, total, what: None,
 ) -> Detector:
     """The same of images that are in memory, and divided already."""
-    normals = gathered.normals(division.fit, seed)
+    normals, parts = gathered.normals(division.fit, seed), parts or Parts()
+    if parts.generator is None and any(score.needs == "generator" for score, _ in members):
+        parts = replace(parts, generator=default_generator(normals, on_progress))
     fitted = members_fitted.fit_detector(normals, members, parts, on_progress=on_progress)
     return calibrated(fitted, gathered, division.calibrate, false_alarms) if division.calibrate else fitted
 

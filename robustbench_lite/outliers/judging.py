@@ -83,7 +83,7 @@ def judged(
                 f"there is no {what} among the images (classes: {named}).", "Give such data, and --normal."
             )
         if not (of_kind & keep).any():
-            raise InputError(f"every {what} was used for fitting or calibration.", "Give images that were not.")
+            raise InputError(f"every {what}, or its part, was used for fitting or calibration.", "Give others.")
     scores = known.scores(scored.metadata) if known is not None else None
     table = whole[keep].reset_index(drop=True)
     return Judged(

@@ -26,10 +26,12 @@ Maps = npt.NDArray[np.float32]
 class Scored:
     """The rows so far: ``file``, ``class``, ``group``, ``score``, ``alarm``, and per member its score and −log p.
 
-    ``marks`` are fingerprints of the pixels, ``metadata`` what is known of each image without its pixels.
+    ``indices`` are the places of the images in the data set, ``marks`` fingerprints of their pixels, ``metadata``
+    what is known of each without its pixels.
     """
 
     rows: list[pd.DataFrame] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
     metadata: list[Metadata] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -75,6 +77,7 @@ def score_images(
             maps = detector.maps(images)
             on_batch(batch, rows, None if maps is None else maps.float().cpu().numpy())
         scored.rows.append(rows)
+        scored.indices += batch.indices
         scored.marks += fingerprints(batch.images)
         if dataset.metadata is not None:
             scored.metadata += [dataset.metadata(i) for i in batch.indices]

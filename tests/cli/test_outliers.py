@@ -224,3 +224,55 @@ def test_metadata_that_tells_outliers_is_warned_of(rb, parts):
     done = rb("outliers", "test", "detector", "--data", "folder:parts/test", "--normal", "good", "--json")
     assert done.document["baselines"]["metadata"]["value"] > 0.9
     assert "image size and file length alone tell outliers" in done.err
+
+
+def test_score_writes_heat_maps_and_a_sheet(rb, detector, parts):
+    done = rb("outliers", "score", "detector", "--data", "folder:parts/test")
+    assert done.code == 0, done.err
+    for part, mode in (("overlay", "RGB"), ("raw", "I;16")):
+        files = sorted((parts / "scores/heatmaps" / part).iterdir())
+        assert len(files) == 60
+        with Image.open(files[0]) as image:
+            assert (image.size, image.mode) == ((16, 16), mode)
+    with Image.open(parts / "scores/sheet.png") as sheet:
+        assert min(sheet.size) > 300
+    again = rb("outliers", "score", "detector", "--data", "images:parts/test/good", "--overwrite", "--no-heatmaps")
+    assert again.code == 0
+    assert {file.name for file in (parts / "scores").iterdir()} == {"scores.csv", "scores.parquet", "sheet.png"}
+
+
+def test_pixel_measures_with_masks(rb, detector, parts):
+    """The bar is where the image is white."""
+    (parts / "masks/scratch").mkdir(parents=True)
+    for file in (parts / "parts/test/scratch").iterdir():
+        bar = (np.asarray(Image.open(file)) == 255).all(1)
+        mask = np.zeros((16, 16), np.uint8)
+        mask[bar] = 255
+        Image.fromarray(mask).save(parts / f"masks/scratch/{file.stem}_mask.png")
+    words = ("outliers", "test", "detector", "--data", "folder:parts/test")
+    found = rb(*words, "--masks", "masks", "--json").document
+    assert found["pixel_auroc_low"] < found["pixel_auroc"] < found["pixel_auroc_high"]
+    assert found["pixel_auroc"] > 0.9
+    assert "pixels: AUROC" in rb(*words, "--masks", "masks").out
+    next((parts / "masks/scratch").iterdir()).unlink()
+    refused = rb(*words, "--masks", "masks")
+    assert refused.code == 2
+    assert "1 outliers have no mask" in refused.err
+
+
+def test_surfaces_know_their_masks(rb):
+    words = ("--data", "surfaces:32x80", *FIT)
+    assert rb("outliers", "fit", *words, "--false-alarms", "0.1", "--normal", "good").code == 0
+    found = rb("outliers", "test", "detector", "--data", "surfaces:32x80", "--json").document
+    assert 0 < found["pixel_auroc_low"] < found["pixel_auroc"]
+    assert set(found["per_class"]) == {"scratch", "dent", "stain", "crack", "missing_print"}
+
+
+@pytest.mark.slow
+def test_a_generator_is_trained_and_kept(rb, tmp_path):
+    words = ("--score", "elbo", "--false-alarms", "0.1", "--limit", "120")
+    assert rb("outliers", "fit", *words).code == 0
+    assert (tmp_path / "detector/generator.safetensors").is_file()
+    done = rb("outliers", "score", "detector", "--limit", "20", "--json")
+    assert done.code == 0, done.err
+    assert done.document["n"] == 20

@@ -136,7 +136,6 @@ def test_no_such_class(stopped):
         (("--score", "pca", "--preset", "objects"), "exclude each other"),
         (("--score", "pca", "--model", "net.safetensors"), "no score asks a classifier"),
         (("--score", "pca", "--generator", "vae.safetensors"), "no score asks --generator"),
-        (("--score", "reconstruction"), "Give --generator vae.safetensors"),
         (("--score", "reconstruction", "--generator", "none.safetensors"), "none.safetensors"),
         (("--data", "images:nowhere"), "no such folder: nowhere"),
         (("--split", "valid"), "unknown split 'valid'"),
@@ -248,7 +247,7 @@ def test_which_classes_are_normal_must_be_said(rb, refused, parts):
 def test_only_images_of_fitting(refused, detector, parts):
     shutil.copytree(parts / "test/bad", parts / "train/bad")
     message = refused("outliers", "test", "detector", "--data", "folder:train")
-    assert "every normal image was used for fitting or calibration" in message
+    assert "every normal image, or its part, was used for fitting or calibration" in message
 
 
 @pytest.mark.parametrize("rate", [0, 1, -2])

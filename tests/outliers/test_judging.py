@@ -115,7 +115,7 @@ def test_images_of_fitting_are_left_out(detector, digits):
     assert (~keep).sum() == of_fit.sum()
     train = Scored()
     score_images(detector, digits["train"], train)
-    with pytest.raises(InputError, match="every normal image was used for fitting or calibration"):
+    with pytest.raises(InputError, match="every normal image, or its part, was used for fitting or calibration"):
         judged(train, unseen(detector, train, ()), NORMAL, None)
 
 
