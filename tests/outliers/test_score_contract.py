@@ -150,7 +150,7 @@ def test_gradients_are_those_of_finite_differences(name):
             with torch.no_grad():
                 found = [
                     float(scorer(x + h * direction) - scorer(x - h * direction)) / (2 * h)
-                    for h in (1e-3, 3e-3, 1e-2, 3e-2, 0.1)
+                    for h in (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
                 ]
             expected = float((gradient * direction).sum())
             assert min(abs(value - expected) for value in found) < 0.05 * length, (found, expected)
