@@ -156,5 +156,12 @@ BUILTIN: dict[str, dict[str, str]] = {
         "hog": f"{PACKAGE}.outliers.hog:HOG",
         "synthetic_defects": f"{PACKAGE}.outliers.synthetic_defects:SyntheticDefects",
         "image_statistics": f"{PACKAGE}.outliers.image_statistics:ImageStatistics",
+        "msp": f"{PACKAGE}.outliers.msp:MSP",
+        "max_logit": f"{PACKAGE}.outliers.max_logit:MaxLogit",
+        "energy": f"{PACKAGE}.outliers.energy:Energy",
+        "odin": f"{PACKAGE}.outliers.odin:ODIN",
+        "mahalanobis": f"{PACKAGE}.outliers.mahalanobis:Mahalanobis",
+        "knn": f"{PACKAGE}.outliers.knn:KNN",
+        "vim": f"{PACKAGE}.outliers.vim:ViM",
     },
 }

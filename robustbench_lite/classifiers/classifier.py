@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robustbench_lite.classifiers.features import features_of
 from robustbench_lite.classifiers.folding import folded
 from robustbench_lite.classifiers.module import ImageModule
 from robustbench_lite.classifiers.outputs import logits_of, with_graph
@@ -144,6 +145,14 @@ class Classifier:
                     gradients += torch.autograd.grad(loss(torch.cat(rows)).sum(), x)
                 seen.append(logits.detach())
         return LogitsAndGradient(torch.cat(seen), self._counted(torch.cat(gradients)))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What enters the last linear layer, (N, D) float32; with a graph if the images ask for one.
+
+        Raises:
+            InputError: the network does not end in a linear layer, or is a function.
+        """
+        return features_of(self, images)
 
     def _pieces(self, images: Tensor) -> Sequence[Tensor]:
         return in_pieces(images) if self.in_pieces else (images,)
