@@ -147,11 +147,7 @@ class Classifier:
         return LogitsAndGradient(torch.cat(seen), self._counted(torch.cat(gradients)))
 
     def features(self, images: Tensor) -> Tensor:
-        """What enters the last linear layer, (N, D) float32; with a graph if the images ask for one.
-
-        Raises:
-            InputError: the network does not end in a linear layer, or is a function.
-        """
+        """What enters the last linear layer, (N, D) float32; with a graph if the images ask for one."""
         return features_of(self, images)
 
     def _pieces(self, images: Tensor) -> Sequence[Tensor]:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def features_of(classifier: Classifier, images: Tensor) -> Tensor:
-    """Features (N, D) of images (N, C, H, W) in [0, 1]: ``Classifier.features``."""
+    """Features (N, D) of images (N, C, H, W) in [0, 1]: ``Classifier.features``.
+
+    Raises:
+        InputError: the network does not end in a linear layer, or is a function.
+    """
     pieces = in_pieces(images) if classifier.in_pieces else (images,)
     return torch.cat([_watched(classifier, piece)[0] for piece in pieces]).float()
 
@@ -24,7 +28,7 @@ def last_layer(classifier: Classifier, images: Tensor) -> nn.Linear:
     """The layer (D → K) that takes the features to the logits; one image is enough to find it.
 
     Raises:
-        InputError: as ``Classifier.features``.
+        InputError: as ``features_of``.
     """
     return _watched(classifier, images[:1])[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 
@@ -43,6 +44,20 @@ def normals(shape: Shape = SHAPE, n: int = 96) -> Normals:
 
 @functools.cache
 def classifier(shape: Shape = SHAPE) -> Classifier:
+    """The one that most tests share."""
+    return fresh_classifier(shape)
+
+
+def fresh_classifier(shape: Shape = SHAPE) -> Classifier:
+    """The same, untouched. Its network is of mixed modes, and partly frozen, so that it shows if these change."""
+    network = copy.deepcopy(_trained(shape)).eval()
+    network[1].train()
+    network[0].weight.requires_grad_(False)
+    return Classifier(network, mean=(0.5,), std=(0.25,), input_shape=shape)
+
+
+@functools.cache
+def _trained(shape: Shape) -> nn.Sequential:
     """A small trained network; smooth, so that finite differences say what gradients should be."""
     data = normals(shape)
     with torch.random.fork_rng():
@@ -62,7 +77,7 @@ def classifier(shape: Shape = SHAPE) -> Classifier:
             nn.functional.cross_entropy(network((data.images - 0.5) / 0.25), data.labels).backward()
             optimizer.step()
     optimizer.zero_grad()
-    return Classifier(network, mean=(0.5,), std=(0.25,), input_shape=shape)
+    return network
 
 
 @functools.cache

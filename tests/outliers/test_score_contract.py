@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import random
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
-from score_parts import SHAPE, noise, normals, parts, stripes
+from score_parts import SHAPE, fresh_classifier, noise, normals, parts, stripes
 from sklearn.metrics import roc_auc_score
 
 from robustbench_lite import registry
@@ -50,15 +51,13 @@ def images(n=9, seed=5, shape=SHAPE):
     return torch.cat([stripes(n - 3, seed, shape)[0], noise(3, seed, shape)])
 
 
-def world():
+def world(asked):
     """Everything outside a score that it must leave alone."""
     found = [torch.get_rng_state(), torch.tensor(np.random.get_state()[1].astype(np.int64))]
-    network = parts().classifier.network
-    found += [value.clone() for part in (network, parts().generator) for value in part.state_dict().values()]
-    wanted = [
-        (p.requires_grad, p.grad is None) for part in (network, parts().generator) for p in part.parameters()
-    ]
-    modes = [module.training for part in (network, parts().generator) for module in part.modules()]
+    network, generator = asked.classifier.network, asked.generator
+    found += [value.clone() for part in (network, generator) for value in part.state_dict().values()]
+    wanted = [(p.requires_grad, p.grad is None) for part in (network, generator) for p in part.parameters()]
+    modes = [module.training for part in (network, generator) for module in part.modules()]
     hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in network.modules()]
     rest = (random.getstate(), torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads())
     return found, (wanted, modes, hooks, rest)
@@ -107,14 +106,15 @@ def test_no_image_depends_on_the_others(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_else_is_touched(name):
-    kept, rest = world()
+    asked = Parts(fresh_classifier(), copy.deepcopy(parts().generator))
+    kept, rest = world(asked)
     given = normals()
     before = given.images.clone()
-    scorer = made(name).fit(given, parts())
+    scorer = made(name).fit(given, asked)
     scorer(images()).sum()
     if made(name).differentiable:
         scorer(images().requires_grad_()).sum().backward()
-    now, rest_now = world()
+    now, rest_now = world(asked)
     assert rest_now == rest
     assert all(torch.equal(a, b) for a, b in zip(kept, now, strict=True))
     assert torch.equal(given.images, before)
