@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.generative.latent import VariationalModel
+from robustbench_lite.generative.latent import Posterior, VariationalModel
 from robustbench_lite.generative.likelihoods import Binarise, binarised, meaning
 from robustbench_lite.generative.pixels import bits_per_dim
 from robustbench_lite.rng import Streams
@@ -70,27 +70,24 @@ class Units(NamedTuple):
 
 
 def drawn(streams: Streams, k: int, latents: int, like: Tensor) -> Tensor:
-    """Standard normal noise (k, N, L) for the bounds, a stream per image; the first draws do not depend on k.
-
-    With the streams of a single id it is (k, 1, L), the same for all images: a score is then a fixed function.
-    """
+    """Standard normal noise (k, N, L) for the bounds, a stream per image; the first draws do not depend on k."""
     if k < 1:
         raise InputError(f"{k} draws of the latents are refused.", "Take at least 1.")
     return torch.stack([streams.normal((latents,), "latents", i, like=like) for i in range(k)])
 
 
-def elbo(model: VariationalModel, images: Tensor, noise: Tensor) -> Elbo:
+def elbo(model: VariationalModel, images: Tensor, noise: Tensor, posterior: Posterior | None = None) -> Elbo:
     """The evidence lower bound: Kingma & Welling, *Auto-encoding variational Bayes*, ICLR 2014, eq. 10.
 
     Args:
         model: with a standard normal prior.
         images: (N, C, H, W) in [0, 1].
         noise: (k, N, L) or (k, 1, L) standard normal; the reconstruction is a mean over k draws.
+        posterior: of these images; by default what the encoder says. Any gives a bound.
     """
-    posterior = model.posterior(images)
-    spread = (0.5 * posterior.log_variance).exp()
-    found = [model.log_likelihood(images, posterior.mean + spread * draw) for draw in noise]
-    return Elbo(torch.stack(found).mean(0), _kl(posterior.mean, posterior.log_variance).sum(1))
+    posterior = posterior or model.posterior(images)
+    found = [model.log_likelihood(images, posterior.at(draw)) for draw in noise]
+    return Elbo(torch.stack(found).mean(0), posterior.kl().sum(1))
 
 
 def importance(model: VariationalModel, images: Tensor, noise: Tensor) -> Importance:
@@ -105,10 +102,9 @@ def importance(model: VariationalModel, images: Tensor, noise: Tensor) -> Import
         noise: (k, N, L) or (k, 1, L) standard normal.
     """
     posterior = model.posterior(images)
-    spread = (0.5 * posterior.log_variance).exp()
     weights = []
     for draw in noise:
-        latents = posterior.mean + spread * draw
+        latents = posterior.at(draw)
         # log p(x|z) + log p(z) - log q(z|x), of which the two log(2π) cancel.
         prior = -0.5 * latents.square().sum(1)
         proposal = -0.5 * (draw.square() + posterior.log_variance).sum(1)
@@ -120,16 +116,11 @@ def importance(model: VariationalModel, images: Tensor, noise: Tensor) -> Import
 
 def units(model: VariationalModel, images: Tensor) -> Units:
     """What each latent is used for on images (N, C, H, W)."""
-    return _units(*model.posterior(images))
+    return _units(model.posterior(images))
 
 
-def _units(mean: Tensor, log_variance: Tensor) -> Units:
-    return Units(_kl(mean, log_variance).mean(0), mean.var(0, correction=0))
-
-
-def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Divergence (N, L) of diagonal normal distributions from the standard normal one."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+def _units(posterior: Posterior) -> Units:
+    return Units(posterior.kl().mean(0), posterior.mean.var(0, correction=0))
 
 
 def _seen(images: Tensor, how: Binarise, streams: Streams) -> Tensor:
@@ -228,7 +219,7 @@ def assess(
             weighted.append(torch.stack(importance(model, batch[some], noise)))
     reconstruction, kl = torch.cat(terms, 1).double().mean(1).tolist()
     bound, effective = torch.cat(weighted, 1).double().mean(1).tolist()
-    used = _units(*(torch.cat(parts) for parts in zip(*posteriors, strict=True)))
+    used = _units(Posterior(*(torch.cat(parts) for parts in zip(*posteriors, strict=True))))
     binary = how != "none" or bool(((images == 0) | (images == 1)).all())
     return Assessment(
         likelihood=model.likelihood,

@@ -17,6 +17,14 @@ class Posterior(NamedTuple):
     mean: Tensor
     log_variance: Tensor
 
+    def at(self, noise: Tensor) -> Tensor:
+        """Latents (N, L) of standard normal noise, (N, L) or (1, L) for all images: mean + deviation · noise."""
+        return self.mean + (0.5 * self.log_variance).exp() * noise
+
+    def kl(self) -> Tensor:
+        """Divergence (N, L) of each latent from a standard normal distribution, in nats and closed form."""
+        return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
+
 
 @runtime_checkable
 class LatentModel(Protocol):

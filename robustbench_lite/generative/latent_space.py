@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.generative.fitted import Axes
@@ -175,16 +175,12 @@ class NetworkLatents:
         """Mean KL divergence (L,) from the prior; or the change of a pixel from one deviation down to one up."""
         weights: Array
         if self.images is not None and isinstance(self.model, VariationalModel):
-            weights = _in_batches(self._divergence, self.images, self.model).mean(axis=0)
+            posterior = self.model.posterior
+            weights = _in_batches(lambda images: posterior(images).kl(), self.images, self.model).mean(axis=0)
         else:
             up, down = self.decode(np.eye(self.latents)), self.decode(-np.eye(self.latents))
             weights = ((up - down) ** 2).reshape(self.latents, -1).mean(axis=1)
         return weights
-
-    def _divergence(self, images: Tensor) -> Tensor:
-        assert isinstance(self.model, VariationalModel)
-        mean, log_variance = self.model.posterior(images)
-        return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
 @torch.no_grad()

@@ -65,11 +65,9 @@ class VariationalNetwork(nn.Module):
 
     def loss(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Nats (N,): the negative ELBO with one draw of the latents, its KL times beta."""
-        mean, log_variance = self.posterior(images)
-        noise = torch.empty_like(mean).normal_(generator=random)
-        latents = mean + (0.5 * log_variance).exp() * noise
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
-        return self.beta * kl - self.log_likelihood(images, latents)
+        posterior = self.posterior(images)
+        noise = torch.empty_like(posterior.mean).normal_(generator=random)
+        return self.beta * posterior.kl().sum(1) - self.log_likelihood(images, posterior.at(noise))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.generative.latent import LatentModel, Posterior, VariationalModel
+from robustbench_lite.generative.latent import LatentModel, VariationalModel
 from robustbench_lite.outliers.score import Parts, Shape
 from robustbench_lite.rng import Streams
 
@@ -72,26 +69,5 @@ def enlarged(maps: Tensor, images: Tensor) -> Tensor:
 
 
 def fixed_noise(seed: Tensor, score: str, count: int, model: LatentModel, like: Tensor) -> Tensor:
-    """Standard normal numbers (count, L): the same for every image, so that its score depends on it alone."""
-    return Streams(int(seed), score, ("score",)).normal((count, model.latents), like=like)[0]
-
-
-class Terms(NamedTuple):
-    """Of −ELBO: minus the decoder's log likelihood, and the divergence of the posterior from the prior, (N,)."""
-
-    reconstruction: Tensor
-    kl: Tensor
-
-    @property
-    def nats(self) -> Tensor:
-        """−ELBO (N,)."""
-        return self.reconstruction + self.kl
-
-
-def terms(model: VariationalModel, images: Tensor, posterior: Posterior, noise: Tensor) -> Terms:
-    """The two terms of −ELBO, the first a mean over draws, noise (k, L) (Kingma & Welling, ICLR 2014)."""
-    mean, log_variance = posterior
-    deviation = (0.5 * log_variance).exp()
-    found = torch.stack([model.log_likelihood(images, mean + deviation * draw) for draw in noise])
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
-    return Terms(-found.mean(0), kl)
+    """Standard normal numbers (count, 1, L): the same for every image, so that its score depends on it alone."""
+    return Streams(int(seed), score, ("score",)).normal((count, model.latents), like=like)[0, :, None]

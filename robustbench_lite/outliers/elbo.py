@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from robustbench_lite.generative import bounds
 from robustbench_lite.generative.latent import VariationalModel
-from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, terms, variational_model
+from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, variational_model
 from robustbench_lite.outliers.score import Normals, Parts, Score, Shape, TensorState
 from robustbench_lite.types import Cost
 
@@ -26,7 +27,7 @@ class Bound(TensorState):
         """Nats (N,)."""
         images = reduced(images, self.model)
         noise = fixed_noise(self.seed, "elbo", self.samples, self.model, images)
-        return terms(self.model, images, self.model.posterior(images), noise).nats
+        return -bounds.elbo(self.model, images, noise).nats
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from robustbench_lite.generative import bounds
 from robustbench_lite.generative.latent import VariationalModel
 from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, variational_model
 from robustbench_lite.outliers.score import Normals, Parts, Score, Shape, TensorState
@@ -26,15 +26,8 @@ class WeightedBound(TensorState):
     def __call__(self, images: Tensor) -> Tensor:
         """Nats (N,)."""
         images = reduced(images, self.model)
-        mean, log_variance = self.model.posterior(images)
-        deviation = (0.5 * log_variance).exp()
-        weights = []
-        for draw in fixed_noise(self.seed, "importance", self.k, self.model, images):
-            latents = mean + deviation * draw
-            # log prior − log posterior: the constants of the two normal densities cancel.
-            prior = 0.5 * (draw.square() + log_variance - latents.square()).sum(1)
-            weights.append(self.model.log_likelihood(images, latents) + prior)
-        return math.log(self.k) - torch.stack(weights).logsumexp(0)
+        noise = fixed_noise(self.seed, "importance", self.k, self.model, images)
+        return -bounds.importance(self.model, images, noise).nats
 
 
 @dataclass(frozen=True)

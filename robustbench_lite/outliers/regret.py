@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from robustbench_lite.generative import bounds
 from robustbench_lite.generative.latent import Posterior, VariationalModel
-from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, terms, variational_model
+from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, variational_model
 from robustbench_lite.outliers.score import Normals, Parts, Score, Shape, TensorState
 from robustbench_lite.types import Cost
 
@@ -36,8 +37,8 @@ class PosteriorSearch(TensorState):
             noise = fixed_noise(self.seed, "regret judges", _JUDGES // 2, self.model, images)
             noise = noise / noise.square().mean(0).sqrt()  # with a variance of 1 and, both signs, a mean of 0
             noise = torch.cat([noise, -noise])
-            before, after = (terms(self.model, images, q, noise).nats for q in (start, found))
-            return (before - after).clamp_min(0)
+            before, after = (bounds.elbo(self.model, images, noise, q).nats for q in (start, found))
+            return (after - before).clamp_min(0)
 
     def _searched(self, images: Tensor, start: Posterior) -> Posterior:
         noise = fixed_noise(self.seed, "regret", self.steps, self.model, images)
@@ -46,7 +47,7 @@ class PosteriorSearch(TensorState):
             optimiser = torch.optim.Adam(variables, _STEP_SIZE)
             for step, draw in enumerate(noise):
                 optimiser.param_groups[0]["lr"] = _STEP_SIZE * (1 - step / self.steps)
-                loss = terms(self.model, images, Posterior(*variables), draw[None]).nats.sum()
+                loss = -bounds.elbo(self.model, images, draw[None], Posterior(*variables)).nats.sum()
                 for variable, gradient in zip(variables, torch.autograd.grad(loss, variables), strict=True):
                     variable.grad = gradient
                 optimiser.step()

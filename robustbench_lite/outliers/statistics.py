@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from robustbench_lite.generative import bounds
 from robustbench_lite.generative.latent import VariationalModel
-from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, terms, variational_model
+from robustbench_lite.outliers.asking import at_least_one, fixed_noise, reduced, variational_model
 from robustbench_lite.outliers.reconstruction import smoothed
 from robustbench_lite.outliers.score import Normals, Parts, Score, Shape, TensorState
 from robustbench_lite.types import Cost
@@ -29,12 +30,12 @@ def statistics_of(model: VariationalModel, images: Tensor, noise: Tensor) -> Ten
     """
     posterior = model.posterior(images)
     squared = (images - model.decode(posterior.mean)).square().mean(1)
-    found = terms(model, images, posterior, noise)
+    found = bounds.elbo(model, images, noise, posterior)
     each = [
         (squared.flatten(1).mean(1) + _DARK).log(),
         (smoothed(squared).flatten(1).amax(1) + _DARK).log(),
         found.kl,
-        found.nats,
+        -found.nats,
         (posterior.mean.square().sum(1) + 1e-12).sqrt(),  # with a slope at 0
         posterior.log_variance.exp().sum(1).sqrt(),
     ]

@@ -15,6 +15,7 @@ from scipy.stats import gaussian_kde
 
 from robustbench_lite import registry
 from robustbench_lite.errors import InputError
+from robustbench_lite.generative import bounds
 from robustbench_lite.generative.pixels import bits_per_dim
 from robustbench_lite.outliers.asking import fixed_noise
 from robustbench_lite.outliers.complexity import png_nats
@@ -45,6 +46,14 @@ class TestLikelihood:
         images, exact = EXACT.draw(20, 1), EXACT.exact(EXACT.draw(20, 1))
         assert fitted("importance(k=1)")(images).numpy() == pytest.approx(-exact, abs=1e-3)
         assert fitted("elbo(samples=4000)")(images).numpy() == pytest.approx(-exact, abs=0.1)
+
+    def test_another_posterior_can_be_judged(self):
+        """Where the encoder errs, the exact posterior of the same model still makes the bound tight."""
+        images = EXACT.draw(20, 1)
+        noise = fixed_noise(torch.tensor(0), "elbo", 4000, WRONG, images)
+        told = bounds.elbo(WRONG, images, noise, EXACT.posterior(images)).nats
+        assert told.numpy() == pytest.approx(EXACT.exact(images), abs=0.1)
+        assert float((told - bounds.elbo(WRONG, images, noise).nats).min()) > 0.1
 
     def test_the_bounds_are_in_order(self):
         """−log p ≤ −IW ≤ −ELBO where the encoder errs, and more draws come closer."""
