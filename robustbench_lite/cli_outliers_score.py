@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -114,10 +115,14 @@ class Pictures:
         alarms = rows["alarm"].tolist() if "alarm" in rows else [None] * len(scores)
         for i, score in enumerate(scores):
             found = None if maps is None else maps[i]
-            picture = _Picture(batch.files[i], images[i], found, score, alarms[i])
-            heapq.heappush(self.most, (score, -batch.indices[i], picture))
-            if len(self.most) > MOST_ON_SHEET:
+            place = (math.inf if math.isnan(score) else score, -batch.indices[i])
+            if len(self.most) == MOST_ON_SHEET:
+                if place < self.most[0][:2]:
+                    continue
                 heapq.heappop(self.most)
+            # Copies: a view would keep its whole batch in memory.
+            copied = (images[i].copy(), None if found is None else found.copy())
+            heapq.heappush(self.most, (*place, _Picture(batch.files[i], *copied, score, alarms[i])))
 
     def sheet(self) -> bytes:
         """A PNG of the most outlying."""

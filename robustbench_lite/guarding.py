@@ -80,7 +80,7 @@ class GuardedClassifier:
         self._forwards += len(images)
         with self.classifier.uncounted():
             scores = [self.detector(part).float() for part in torch.split(images, _AT_ONCE)]
-        return torch.cat(scores).nan_to_num(nan=torch.inf, posinf=torch.inf)
+        return _numbers(torch.cat(scores))
 
     def outlier_gradient(self, images: Tensor) -> OutliersAndGradient:
         """Outlier scores, and their gradient; members without one count as constant, and NaN as 0."""
@@ -94,14 +94,14 @@ class GuardedClassifier:
                 scores.append(total.detach().float())
                 slope = torch.autograd.grad(total.sum(), x)[0] if total.requires_grad else torch.zeros_like(x)
                 gradients.append(slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0))
-        return OutliersAndGradient(torch.cat(scores).nan_to_num(nan=torch.inf), torch.cat(gradients))
+        return OutliersAndGradient(_numbers(torch.cat(scores)), torch.cat(gradients))
 
     def _through(self, x: Tensor) -> Tensor:
         """The score of the detector, (N,), with a graph through those members that have one."""
         total = x.new_zeros(len(x))
         for member in (m for m in self.detector.members if m.weight):
             given = x.detach() if member.spec in self.opaque else x
-            total = total + member.weight * member.tail(member.scorer(given))
+            total = total + member.weight * member.tail(member.scorer(given).to(x.device))
         return total
 
     def judge(self, images: Tensor) -> Verdict:
@@ -111,7 +111,7 @@ class GuardedClassifier:
 
     def meet(self, images: Tensor) -> None:
         """Count which of the unchanged images the detector was fitted to or calibrated on."""
-        from robustbench_lite.outliers.detector import fingerprints
+        from robustbench_lite.outliers.units import fingerprints
 
         self.n_seen += sum(mark in self._known for mark in fingerprints(images))
 
@@ -136,6 +136,11 @@ class GuardedClassifier:
             n_seen=self.n_seen,
             without_gradient=list(self.opaque),
         )
+
+
+def _numbers(scores: Tensor) -> Tensor:
+    """What is no number is infinitely outlying."""
+    return scores.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def check_detector(detector: Detector, shape: tuple[int, ...]) -> Threshold:

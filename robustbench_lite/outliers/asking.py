@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_lite.errors import InputError
@@ -55,8 +55,10 @@ def variational_model(parts: Parts, shape: Shape) -> VariationalModel:
 
 
 def reduced(images: Tensor, model: LatentModel) -> Tensor:
-    """Images (N, C, H, W) at the generator's size: means over the areas of its pixels."""
+    """Images (N, C, H, W) at the generator's size, means over the areas of its pixels, and on its device."""
     size = model.shape[1:]
+    if isinstance(model, nn.Module) and (weight := next(model.parameters(), None)) is not None:
+        images = images.to(weight.device)
     return images if images.shape[-2:] == size else F.interpolate(images, size, mode="area")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from torch.nn import functional as F
 
 from robustbench_lite.generative.latent import VariationalModel
-from robustbench_lite.outliers.detector import divided, fingerprints
+from robustbench_lite.outliers.detector import divided
 from robustbench_lite.outliers.score import Normals, Shape
+from robustbench_lite.outliers.units import fingerprints
 from robustbench_lite.training.generators import GeneratorEpoch, GeneratorOptions, train_generator
 
 SPEC = "vae"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from robustbench_lite.outliers.conformal import Threshold, threshold
 from robustbench_lite.outliers.mapscale import MapScale, map_scale
 from robustbench_lite.outliers.score import Maps, Normals, Parts, Score, Scorer, Shape, in_batches
 from robustbench_lite.outliers.tails import Tail
+from robustbench_lite.outliers.units import fingerprints, units
 from robustbench_lite.rng import stable_hash
 
 TAIL_SHARE = 0.2
@@ -71,13 +73,13 @@ class Detector:
         total = images.new_zeros(len(images))
         for member in self.members:
             if member.weight:
-                total = total + member.weight * member.tail(member.scorer(images))
+                total = total + member.weight * member.tail(member.scorer(images).to(images.device))
         return total
 
     def each(self, images: Tensor) -> dict[str, Tensor]:
         """The raw score (N,) of every member, by spec; those of weight 0 too."""
         self._check(images)
-        return {member.spec: member.scorer(images) for member in self.members}
+        return {member.spec: member.scorer(images).to(images.device) for member in self.members}
 
     def combined(self, each: dict[str, Tensor]) -> Tensor:
         """The score of the detector, (N,), of the scores of its members."""
@@ -95,10 +97,10 @@ class Detector:
         return scorer.maps(images)
 
     def alarms(self, scores: Tensor) -> Tensor:
-        """Which scores (N,) are above the threshold."""
+        """Which scores (N,) are above the threshold; one that is no number is an alarm too."""
         if self.threshold is None:
             raise InputError("the detector has no threshold.", "Calibrate it: rb outliers calibrate.")
-        return scores > self.threshold.value
+        return ~(scores <= self.threshold.value)
 
     def calibrated(self, images: Tensor, rate: float, groups: Sequence[str] | None = None) -> Detector:
         """The detector with a threshold that promises a share of false alarms.
@@ -107,7 +109,7 @@ class Detector:
             images: (N, C, H, W), normal, and used for nothing else.
             rate: share of normal images that may cause an alarm.
             groups: one per image, of pictures of one part; of each group one image is used, for pictures of one
-                part are no independent evidence.
+                part are no independent evidence. Groups that share an equal image count as one.
 
         Raises:
             InputError: too few images for the rate, or images (or groups) that it was fitted to.
@@ -125,7 +127,8 @@ class Detector:
                 "Give images of other parts.",
             )
         if groups is not None:
-            first = {groups[i]: i for i in sorted(range(len(marks)), key=lambda i: marks[i], reverse=True)}
+            keys = units(marks, groups)
+            first = {keys[i]: i for i in sorted(range(len(marks)), key=lambda i: marks[i], reverse=True)}
             images = images[sorted(first.values())]
         found = threshold(in_batches(self, images).double().numpy(), rate)  # type: ignore[arg-type]
         return replace(self, threshold=found, calibrated_on=frozenset(marks))
@@ -138,14 +141,6 @@ class Detector:
             )
         if not images.isfinite().all():
             raise InputError("an image holds NaN or infinity.", "Check the images.")
-
-
-def fingerprints(images: Tensor) -> list[str]:
-    """One hash per image of its pixels, whatever its file or its class is called."""
-    import hashlib
-
-    rounded = (images.detach().cpu().float() * 65535).round().to(torch.int32).numpy()
-    return [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in rounded]
 
 
 def fit_detector(
@@ -164,9 +159,11 @@ def fit_detector(
         on_progress: done, total, what comes next.
 
     Raises:
-        InputError: too few images, images that are not finite, or a score without the network that it asks.
+        InputError: too few images, images that are not finite, a score without the network that it asks, a score
+            that is given twice, or weights that make no sum.
     """
     parts = parts or Parts()
+    _check_members(members)
     if not normals.images.isfinite().all():
         raise InputError("a normal image holds NaN or infinity.", "Check the images.")
     for score, _ in members:
@@ -187,6 +184,16 @@ def fit_detector(
         normals.shape, tuple(fitted), parts, used=frozenset(marks), groups=frozenset(normals.groups or ())
     )
     return replace(detector, map_scale=_map_scale(detector, kept))
+
+
+def _check_members(members: Sequence[tuple[Score, float]]) -> None:
+    names, weights = [registry.spec(score) for score, _ in members], [weight for _, weight in members]
+    if len(set(names)) < len(names):
+        raise InputError("a score is given twice.", "Give each once, with its weight.")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise InputError(f"the weights {weights} are refused.", "Give 0 (looked at only) or more.")
+    if not any(weights):
+        raise InputError("no score has a weight above 0.", "Give one score more.")
 
 
 @torch.no_grad()
@@ -214,7 +221,7 @@ def divided(normals: Normals, marks: Sequence[str]) -> tuple[list[int], list[int
     Raises:
         InputError: too few to divide.
     """
-    keys = normals.groups or marks
+    keys = units(marks, normals.groups)
     order = sorted(set(keys), key=lambda key: stable_hash("tail", normals.seed, key))
     wanted, tail, count = round(TAIL_SHARE * len(normals)), set(), 0
     sizes: dict[str, int] = {}

@@ -8,10 +8,11 @@ from dataclasses import replace
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.outliers import detector as members_fitted
 from robustbench_lite.outliers.default_generator import default_generator
-from robustbench_lite.outliers.detector import Detector, fingerprints
+from robustbench_lite.outliers.detector import Detector
 from robustbench_lite.outliers.gathering import Division, Gathered, divide, gather, of_classes
 from robustbench_lite.outliers.presets import preset
 from robustbench_lite.outliers.score import Parts, Score
+from robustbench_lite.outliers.units import fingerprints
 
 Progress = Callable[[int, int, str], None]
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from robustbench_lite.data.dataset import Dataset, Metadata, Skipped
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.outliers.conformal import least_images
-from robustbench_lite.outliers.detector import fingerprints
 from robustbench_lite.outliers.score import Normals
+from robustbench_lite.outliers.units import fingerprints, units
 from robustbench_lite.rng import stable_hash
 
 MOST_VALUES = 2**28
@@ -121,7 +121,7 @@ def divide(gathered: Gathered, false_alarms: float, share: float, seed: int) -> 
         return Division(list(range(len(gathered))), [], 0)
     if not 0 < false_alarms < 1:
         raise InputError(f"--false-alarms {false_alarms:g} is refused.", "Give a share, such as 0.01.")
-    keys = gathered.groups or tuple(fingerprints(gathered.images))
+    keys = units(fingerprints(gathered.images), gathered.groups)
     order = sorted(set(keys), key=lambda key: stable_hash("calibration", seed, key))
     kept = set(order[: round(share * len(order))])
     fit_on = [i for i, key in enumerate(keys) if key not in kept]

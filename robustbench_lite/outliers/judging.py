@@ -19,6 +19,7 @@ from robustbench_lite.outliers.measures import Estimate, Scores, alarm_value, wi
 from robustbench_lite.outliers.metadata import MetadataNormals
 from robustbench_lite.outliers.presets import BASELINE
 from robustbench_lite.outliers.scored import Scored
+from robustbench_lite.outliers.units import units
 
 METADATA = "metadata"
 SURE = 0.01
@@ -174,8 +175,8 @@ def _alarms(detector: Detector, images: Judged, defect_rate: float) -> dict[str,
 def _counted(images: Judged, alarm: npt.NDArray[np.bool_]) -> tuple[int, int]:
     """False alarms and normal images, of each part the one picture that calibration would take."""
     normal = np.flatnonzero(~images.outlying)
-    groups = images.marks if images.groups is None else images.groups
-    one = {groups[i]: i for i in sorted(normal, key=lambda i: images.marks[i], reverse=True)}
+    keys = units(images.marks, None if images.groups is None else images.groups.tolist())
+    one = {keys[i]: i for i in sorted(normal, key=lambda i: images.marks[i], reverse=True)}
     return int(alarm[list(one.values())].sum()), len(one)
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.outliers.complexity import png_nats
-from robustbench_lite.outliers.detector import Detector, fingerprints
+from robustbench_lite.outliers.detector import Detector
 from robustbench_lite.outliers.presets import BASELINE
 from robustbench_lite.outliers.probe_images import Probe
+from robustbench_lite.outliers.units import fingerprints
 from robustbench_lite.rng import Streams
 
 DETECTOR = "detector"

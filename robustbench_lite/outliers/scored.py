@@ -14,7 +14,8 @@ from torch import Tensor
 
 from robustbench_lite.data.dataset import Batch, Dataset, Metadata, Skipped
 from robustbench_lite.errors import InputError
-from robustbench_lite.outliers.detector import Detector, fingerprints
+from robustbench_lite.outliers.detector import Detector
+from robustbench_lite.outliers.units import fingerprints
 
 NATS = "nats "
 """How the column of a score's −log p begins; what follows is its spec, which is the column of the score itself."""

@@ -45,14 +45,15 @@ class Tail(TensorState):
         Raises:
             InputError: fewer than 8 scores, or one that is not finite.
         """
-        scores = scores.double()
+        scores = scores.float().double()
         if len(scores) < LEAST:
             raise InputError(
                 f"{len(scores)} normal images are too few to tell how a score spreads.", "Give more images."
             )
         if not scores.isfinite().all():
             raise InputError("a score of a normal image is NaN or infinite.", "Check the images.")
-        start = torch.quantile(scores, TAIL_FROM)
+        # Rounded as it is kept: otherwise it could fall together with the knot below it.
+        start = torch.quantile(scores, TAIL_FROM).float().double()
         knots, counts = torch.unique(scores, return_counts=True)
         # Of equal scores all are at least as high as each of them.
         at_least = counts.flip(0).cumsum(0).flip(0).double()

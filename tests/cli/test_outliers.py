@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from robustbench_lite.cli_outliers_score import Pictures
+from robustbench_lite.data.dataset import Batch
 from robustbench_lite.outliers.conformal import threshold
 
 
@@ -239,6 +243,22 @@ def test_score_writes_heat_maps_and_a_sheet(rb, detector, parts):
     again = rb("outliers", "score", "detector", "--data", "images:parts/test/good", "--overwrite", "--no-heatmaps")
     assert again.code == 0
     assert {file.name for file in (parts / "scores").iterdir()} == {"scores.csv", "scores.parquet", "sheet.png"}
+
+
+def test_the_sheet_keeps_the_most_outlying_and_not_their_batches():
+    """Of 100 batches of 4 the highest 60 scores, a NaN first; each picture is memory of its own."""
+    detector = SimpleNamespace(map_scale=None)
+    pictures = Pictures(detector, None)  # type: ignore[arg-type]
+    scores = np.random.default_rng(0).permutation(400).astype(np.float32)
+    scores[7] = np.nan
+    for k in range(100):
+        places = tuple(range(4 * k, 4 * k + 4))
+        images = torch.full((4, 1, 8, 8), 0.5)
+        batch = Batch(places, images, torch.zeros(4), (), tuple(f"{scores[i]:g}" for i in places), None, ())
+        pictures.add(batch, pd.DataFrame({"score": scores[list(places)]}), np.zeros((4, 8, 8), np.float32))
+    kept = [picture for _, _, picture in sorted(pictures.most, key=lambda entry: entry[:2], reverse=True)]
+    assert [picture.file for picture in kept] == ["nan", *(f"{i}" for i in range(399, 0, -1) if i in scores)][:60]
+    assert all(array.base is None for picture in kept for array in (picture.image, picture.found))
 
 
 def test_pixel_measures_with_masks(rb, detector, parts):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,14 @@ from scipy.stats import betabinom
 
 from robustbench_lite import registry
 from robustbench_lite.errors import InputError
-from robustbench_lite.outliers.conformal import least_images, threshold
-from robustbench_lite.outliers.detector import fingerprints, fit_detector
+from robustbench_lite.outliers.conformal import Threshold, least_images, threshold
+from robustbench_lite.outliers.detector import fit_detector
 from robustbench_lite.outliers.presets import preset
 from robustbench_lite.outliers.score import Maps, Normals, in_batches
 from robustbench_lite.outliers.store import load_detector, save_detector
 from robustbench_lite.outliers.tails import Tail
+from robustbench_lite.outliers.units import fingerprints
+from robustbench_lite.types import Cost
 
 
 def waves(n: int, seed: int, side: int = 12) -> torch.Tensor:
@@ -85,10 +89,53 @@ def test_equal_images_do_not_break_it():
         fit_detector(Normals(torch.full((50, 1, 12, 12), 0.5)), preset("objects"))
 
 
-def test_fingerprints_know_pixels_only():
-    images = waves(3, 0)
-    assert fingerprints(images) == fingerprints(images.clone())
-    assert len(set(fingerprints(images))) == 3
+@pytest.mark.parametrize(
+    "members",
+    [[], [("pca", 0.0)], [("pca", -1.0), ("hog", 2.0)], [("pca", float("nan"))], [("pca", 1.0), ("pca", 2.0)]],
+)
+def test_members_that_make_no_sum_are_refused(members):
+    with pytest.raises(InputError, match=r"weight|twice"):
+        fit_detector(Normals(waves(50, 0)), [(registry.make_one("score", name), w) for name, w in members])
+
+
+def test_a_score_that_is_no_number_is_an_alarm(detector):
+    ready = replace(detector, threshold=Threshold(1.0, 0.05, 19, 19, 0.05, 0.0, 0.2))
+    scores = torch.tensor([0.5, 1.0, 1.5, torch.inf, torch.nan])
+    assert ready.alarms(scores).tolist() == [False, False, True, True, True]
+
+
+def test_the_score_is_the_weighted_sum(detector):
+    members = [(registry.make_one("score", name), weight) for name, weight in (("pca", 0.75), ("hog", 0.25))]
+    both = fit_detector(Normals(waves(100, 0)), [*members, (registry.make_one("score", "image_statistics"), 0.0)])
+    images = waves(5, 3)
+    expected = sum(
+        weight * both.members[i].tail(both.members[i].scorer(images)) for i, weight in enumerate((0.75, 0.25))
+    )
+    assert torch.allclose(both(images), expected)
+    assert torch.allclose(both.combined(both.each(images)), expected)
+    assert set(both.each(images)) == {"pca", "hog", "image_statistics"}
+
+
+def test_nothing_of_the_tails_or_of_the_threshold_was_fitted_to():
+    """A score that keeps what it was fitted to: none of it is in the tails, nor what was seen by anyone before."""
+    images, seen = waves(100, 0), list[torch.Tensor]()
+
+    class Kept:
+        kind, needs, differentiable = "score", "", True
+
+        def fit(self, normals, parts):
+            seen.append(normals.images)
+            return lambda batch: (seen.append(batch), batch.mean((1, 2, 3)))[1]
+
+        def cost(self):
+            return Cost(1, 0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "spec", lambda thing: "kept")
+        fit_detector(Normals(images), [(Kept(), 1.0)])  # type: ignore[list-item]
+    fitted, tails = (set(fingerprints(part)) for part in (seen[0], torch.cat(seen[1:])))
+    assert fitted.isdisjoint(tails)
+    assert (len(fitted), len(tails)) == (80, 20)
 
 
 def test_gradients_reach_the_image(detector):
@@ -116,6 +163,31 @@ class TestTail:
         found = tail(torch.linspace(-5, 200, 4000))
         assert (found.diff() >= 0).all()
         assert (found[3000:].diff() > 0).all()
+
+    def test_it_is_what_was_counted(self):
+        """Below the tail −log of the share of scores at least as high, of one more score than there are."""
+        tail = Tail.of(torch.arange(99.0))
+        counted = -torch.log((99 - torch.tensor([0.0, 10.0, 50.0, 80.0]) + 1) / 100)
+        assert torch.allclose(tail(torch.tensor([0.0, 10.0, 50.0, 80.0])), counted, atol=1e-6)
+        assert float(tail(torch.tensor([10.5]))) == pytest.approx(float(tail(torch.tensor([10.0, 11.0])).mean()))
+        # At the 85 % quantile, 83.3, 15 of 99 are as high; from there the mean excess is the scale, 7.7.
+        beyond = tail(torch.tensor([83.3, 91.0, 98.7]))
+        assert torch.allclose(beyond, -torch.log(torch.tensor(0.16)) + torch.tensor([0.0, 1.0, 2.0]), atol=1e-3)
+
+    def test_it_bends_far_out(self):
+        tail = Tail.of(torch.arange(99.0))
+        found = tail(torch.tensor([1e3, 1e6, 1e9]))
+        assert (found > 30).all()
+        assert (found < 250).all()
+
+    def test_scores_that_differ_by_a_rounding_are_told(self):
+        """Between two neighbours of float32 the tail has no place to begin: it must not double one of them."""
+        above = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))
+        scores = torch.ones(20)
+        scores[17:] = above
+        tail = Tail.of(scores)
+        assert (tail.knots.diff() > 0).all()
+        assert tail(torch.tensor([0.5, 1.0, float(above)])).isfinite().all()
 
     def test_few_or_broken_scores_are_refused(self):
         with pytest.raises(InputError, match="too few"):

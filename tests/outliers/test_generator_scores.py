@@ -17,7 +17,7 @@ from robustbench_lite import registry
 from robustbench_lite.errors import InputError
 from robustbench_lite.generative import bounds
 from robustbench_lite.generative.pixels import bits_per_dim
-from robustbench_lite.outliers.asking import fixed_noise
+from robustbench_lite.outliers.asking import fixed_noise, reduced
 from robustbench_lite.outliers.complexity import png_nats
 from robustbench_lite.outliers.reconstruction import smoothed, ssim
 from robustbench_lite.outliers.score import Maps, Normals, Parts
@@ -289,3 +289,12 @@ def test_without_a_likelihood_there_is_only_reconstruction():
     assert fitted("reconstruction", Plain(), normals=rand(5, 1, 8, 8))(rand(2, 1, 8, 8)).shape == (2,)
     with pytest.raises(InputError, match="likelihood"):
         fitted("elbo", Plain(), normals=rand(5, 1, 8, 8))
+
+
+def test_images_go_to_the_device_of_the_generator():
+    model = torch.nn.Conv2d(1, 1, 1)
+    model.shape = (1, 8, 8)
+    for device in ("cpu", "meta"):
+        model.to(device)
+        for size in (8, 16):
+            assert reduced(torch.zeros(2, 1, size, size), model).device.type == device

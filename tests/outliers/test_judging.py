@@ -121,7 +121,7 @@ def test_images_of_fitting_are_left_out(detector, digits):
 
 def test_pictures_of_a_part_of_fitting_are_left_out(detector, scored):
     rows = [rows.assign(group=["p1"] * len(rows)) for rows in scored.rows]
-    grouped = Scored(rows, scored.marks, scored.metadata)
+    grouped = Scored(rows, scored.indices, scored.marks, scored.metadata)
     assert unseen(detector, grouped, ["p2"]).all()
     assert not unseen(detector, grouped, ["p1"]).any()
 
