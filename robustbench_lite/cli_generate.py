@@ -14,6 +14,7 @@ from robustbench_lite.cli_generate_views import PATHS, with_interpolation, with_
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
 from robustbench_lite.errors import InputError
+from robustbench_lite.specs import parse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from robustbench_lite.data.dataset import Dataset
 
 DEFAULT_MODEL = "pca"
+CHECKPOINTS = (".safetensors", ".pt", ".pth")
 NUMBERS = {"samples": 32, "reconstruct": 16, "traverse": 10, "interpolate": 9}
 """What --n is by default: images in a block, latents, steps."""
 MOST_TILES = 1000
@@ -136,7 +138,7 @@ def _request(
 ) -> Request:
     """Refuse what means nothing here, before anything is loaded."""
     for field in ("weights", "mean", "std", "batch_size"):
-        if getattr(common, field) is not None:
+        if getattr(common, field) is not None and not (field == "weights" and _is_own(common.model)):
             flag = f"--{field.replace('_', '-')}"
             raise InputError(f"{flag} means nothing to a model of images.", "Leave it out.")
     asked = [name for name, given in zip(list(NUMBERS)[1:], views, strict=True) if given not in (False, None)]
@@ -163,6 +165,11 @@ def _request(
     return Request(view, number, pair, path, data_given, out)
 
 
+def _is_own(model: str) -> bool:
+    """Whether it is a program, whose checkpoint is given beside it."""
+    return Path(model).suffix not in CHECKPOINTS and registry.is_code("generator", parse(model)[0].name)
+
+
 def _pair(text: str) -> tuple[int, int]:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
@@ -172,14 +179,17 @@ def _pair(text: str) -> tuple[int, int]:
 
 def _open(common: Common) -> Opened:
     text = DEFAULT_MODEL if common.model == "demo" else common.model
-    if Path(text).suffix in (".safetensors", ".pt", ".pth"):
-        from robustbench_lite.classifiers.loading import resolve_device
-        from robustbench_lite.generative.loading import load_generator
+    from robustbench_lite.classifiers.loading import resolve_device
+    from robustbench_lite.generative.loading import load_generator
 
+    if Path(text).suffix in CHECKPOINTS:
         fitted = load_generator(Path(text), device=resolve_device(common.device))
         return Opened(fitted.spec, model=fitted.model, file=text)
     maker = registry.make_one("generator", text)
     spec = registry.spec(maker)
+    if common.weights is not None:
+        fitted = load_generator(common.weights, device=resolve_device(common.device), spec=spec)
+        return Opened(spec, model=fitted.model, file=str(common.weights))
     if not hasattr(maker, "fit"):
         train = f"rb train --model {spec!r} --data {common.data} --out net.safetensors"
         raise InputError(f"{spec} must be trained first.", f"{train}, and give that as --model.")

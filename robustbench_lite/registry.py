@@ -58,6 +58,14 @@ def canonical_name(kind: str, name: str) -> str | None:
     return next((known for known in _known(kind) if _plain(known) == wanted), None)
 
 
+def is_code(kind: str, name: str) -> bool:
+    """Whether a name leads to a program that is not registered: ``file.py:Class``, ``package.module:Class``.
+
+    Such names are followed where people give them. A file that was sent may name any program: none is followed.
+    """
+    return is_reference(name) and canonical_name(kind, name) is None
+
+
 def family(shift: str) -> str:
     """The risk of a shift: ``lighting``, …; ``suite`` for a published set; for others' their module's name."""
     if shift in PUBLISHED:

@@ -196,6 +196,11 @@ def _checkpoint(path: Path, mean: Sequence[float] | None, std: Sequence[float] |
             f"Name it: --model torchvision:resnet18 --weights {path}, or --model file.py:factory.",
         )
     check_kind(path, info, "classifier")
+    if registry.is_code("model", model_call(info.architecture).name):
+        raise InputError(
+            f"{path} names a program as its network, {info.architecture}; no file makes one run.",
+            f"If it is yours, say so: --model {info.architecture!r} --weights {path}.",
+        )
     network = build_network(info.architecture, num_classes=len(info.class_names), input_shape=info.input_shape)
     notes += load_into(network, state, path)
     return Classifier(

@@ -10,6 +10,7 @@ from torch import nn
 
 from robustbench_lite import registry
 from robustbench_lite.errors import InputError
+from robustbench_lite.specs import parse
 from robustbench_lite.weights import (
     CheckpointInfo,
     check_kind,
@@ -61,15 +62,16 @@ def save_generator(path: Path, spec: str, model: Any, history: dict[str, Any]) -
     save_checkpoint(path, model if isinstance(model, nn.Module) else model.state(), info)
 
 
-def load_generator(path: Path | str, device: str = "cpu") -> Fitted:
+def load_generator(path: Path | str, device: str = "cpu", *, spec: str | None = None) -> Fitted:
     """Read a model of images that ``save_generator`` or ``rb train`` wrote.
 
     Args:
         path: ``….safetensors``.
         device: of a network; densities stay on the CPU.
+        spec: what it is; by default what the file says, if that is no program of one's own (``file.py:Class``).
 
     Raises:
-        InputError: no such file, a damaged one, or a checkpoint of a classifier.
+        InputError: no such file, a damaged one, a checkpoint of a classifier, or one of a program.
     """
     path = Path(path).expanduser()
     state, _ = read_state(path)
@@ -77,11 +79,17 @@ def load_generator(path: Path | str, device: str = "cpu") -> Fitted:
     if info is None:
         raise InputError(f"{path} does not say which model it is.", "Give a checkpoint of rb train.")
     check_kind(path, info, "generator")
-    maker = registry.make_one("generator", info.architecture)
+    if spec is None and registry.is_code("generator", parse(info.architecture)[0].name):
+        raise InputError(
+            f"{path} names a program as its model, {info.architecture}; no file makes one run.",
+            f"If it is yours, say so: --model {info.architecture!r} --weights {path} (Python: spec=…).",
+        )
+    spec = spec or info.architecture
+    maker = registry.make_one("generator", spec)
     if hasattr(maker, "network"):
         network = maker.network(info.input_shape)
         load_into(network, state, path)
-        return Fitted(network.to(device).eval().requires_grad_(False), info.architecture, info)
+        return Fitted(network.to(device).eval().requires_grad_(False), spec, info)
     if hasattr(maker, "restore"):
-        return Fitted(maker.restore(state, info.input_shape), info.architecture, info)
-    raise InputError(f"{info.architecture} cannot be read from a file.", "Fit it again where it is used.")
+        return Fitted(maker.restore(state, info.input_shape), spec, info)
+    raise InputError(f"{spec} cannot be read from a file.", "Fit it again where it is used.")

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from robustbench_lite import registry
-from robustbench_lite.classifiers.loading import load_classifier
+from robustbench_lite.classifiers.loading import load_classifier, model_call
 from robustbench_lite.errors import InputError
 from robustbench_lite.generative.latent import LatentModel
 from robustbench_lite.outliers.detector import Detector
 from robustbench_lite.outliers.score import Parts
 from robustbench_lite.outliers.store import DetectorRecord, load_detector, read_detector_record, save_detector
-from robustbench_lite.references import is_reference
 from robustbench_lite.specs import parse
-from robustbench_lite.weights import read_info
 
 if TYPE_CHECKING:
     from robustbench_lite.classifiers.classifier import Classifier
@@ -102,8 +100,8 @@ def open_detector(folder: Path | str, classifier: Classifier | None = None, devi
     """
     folder = Path(folder)
     record = read_detector_record(folder)
-    for text in (*(member.spec for member in record.members), *_architectures(folder)):
-        _check_code(text, folder)
+    for member in record.members:
+        _check_code(member.spec, folder)
     needs = {registry.make_one("score", member.spec).needs for member in record.members}
     known = read_networks(record, folder).classifier
     asked = _classifier(folder, known, classifier, device) if "classifier" in needs else None
@@ -155,14 +153,8 @@ def _is_checkpoint(record: ClassifierRecord) -> bool:
     return record.weights is None and Path(record.model).suffix == ".safetensors"
 
 
-def _architectures(folder: Path) -> list[str]:
-    """What the networks in the folder say that they are."""
-    infos = [read_info(file) for name in (CLASSIFIER, GENERATOR) if (file := folder / name).is_file()]
-    return [info.architecture for info in infos if info is not None]
-
-
 def _check_code(spec: str, folder: Path) -> None:
-    """Refuse a score or a network whose code lies in the folder: who sends a detector sends no program."""
+    """Refuse a score whose code lies in the folder: who sends a detector sends no program."""
     where, _, _ = parse(spec)[0].name.rpartition(":")
     if where.endswith(".py") and Path(where).expanduser().resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{folder} names code of its own, {where}.", "Nothing in it is run: fit your own.")
@@ -174,7 +166,7 @@ def _classifier(
     if record is None:
         return given
     if given is None:
-        if is_reference(parse(record.model)[0].name) and record.model != CLASSIFIER:
+        if registry.is_code("model", model_call(record.model).name):
             weights = f" --weights {record.weights}" if record.weights else ""
             raise InputError(
                 f"{folder} asks the classifier {record.model}, which is code of yours.",

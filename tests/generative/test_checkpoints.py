@@ -13,9 +13,11 @@ from PIL import Image
 
 import robustbench_lite as rb_package
 from robustbench_lite import load_generator, registry
+from robustbench_lite.errors import InputError
 from robustbench_lite.generative.density import PCA
 from robustbench_lite.generative.loading import save_generator
 from robustbench_lite.sheets import Block, contact_sheet
+from robustbench_lite.weights import CheckpointInfo, save_checkpoint
 
 SHAPE = (1, 8, 8)
 
@@ -184,3 +186,47 @@ def test_dry_run_fits_nothing(rb, tmp_path):
     done = rb("train", "--model", "pca", "--data", "digits", "--out", "m.safetensors", "--dry-run", "--json")
     assert json.loads(done.out)["train_images"] == 1061
     assert list(tmp_path.iterdir()) == []
+
+
+OWN = """
+from dataclasses import dataclass
+from robustbench_lite.generative.vae import VAE
+
+@dataclass(frozen=True)
+class Mine:
+    width: int = 8
+    kind = "generator"
+
+    def check(self, count, shape): ...
+
+    def network(self, shape):
+        return VAE(3, "mlp", self.width).network(shape)
+"""
+
+
+def test_a_checkpoint_of_a_program_is_shown_where_the_program_is_named(rb, refused, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    done = rb("train", "--model", "own.py:Mine", "--data", "digits", "--epochs", 1, "--out", "m.safetensors")
+    assert done.code == 0, done.err
+    done = rb("generate", "--model", "own.py:Mine", "--weights", "m.safetensors", "--n", 3, "--json")
+    assert (done.code, done.document["checkpoint"]) == (0, "m.safetensors")
+    error = refused("generate", "--model", "m.safetensors", "--overwrite")
+    assert "no file makes one run" in error
+    assert "--model own.py:Mine --weights m.safetensors" in error.replace("'", "")
+    assert "--weights means nothing" in refused("generate", "--model", "pca", "--weights", "m.safetensors")
+
+
+@pytest.mark.parametrize("program", ["evil.py:Mine", "evil:Mine", "os:mkdir(path=done)"])
+@pytest.mark.parametrize("kind", ["generator", "classifier"])
+def test_no_checkpoint_makes_a_program_run(tmp_path, monkeypatch, kind, program):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemError('was run')")
+    info = CheckpointInfo(
+        kind=kind, architecture=program, class_names=["a"], input_shape=SHAPE, mean=[], std=[], history={}
+    )
+    save_checkpoint(tmp_path / "m.safetensors", {"a": torch.zeros(1)}, info)
+    load = load_generator if kind == "generator" else rb_package.load_classifier
+    with pytest.raises(InputError, match="no file makes one run"):
+        load("m.safetensors")
+    assert not (tmp_path / "done").exists()

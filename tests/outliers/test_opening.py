@@ -137,5 +137,5 @@ def test_a_network_whose_code_lies_in_the_folder_is_not_run(written):
         history={},
     )
     save_checkpoint(place / "d" / CLASSIFIER, cnn(num_classes=2, input_shape=(1, 8, 8), width=4), info)
-    with pytest.raises(InputError, match="code of its own"):
+    with pytest.raises(InputError, match="no file makes one run"):
         open_detector(place / "d")
