@@ -203,6 +203,22 @@ class TestThreshold:
             threshold(np.arange(98.0), 0.01)
         assert [least_images(rate) for rate in (0.5, 0.1, 0.05)] == [1, 9, 19]
 
+    @pytest.mark.parametrize(
+        ("n", "rate", "rank"), [(99, 0.01, 99), (265, 0.01, 264), (1000, 0.01, 991), (40, 0.1, 37), (9, 0.1, 9)]
+    )
+    def test_the_rank_is_that_of_one_score_more(self, n, rate, rank):
+        scores = np.random.default_rng(0).permutation(n).astype(float)
+        found = threshold(scores, rate)
+        assert (found.rank, found.value) == (rank, rank - 1)
+        assert found.mean == pytest.approx((n + 1 - rank) / (n + 1))
+        assert found.mean <= rate + 1e-12
+
+    def test_the_range_of_the_highest_of_n_is_known(self):
+        """Above the highest of 99 uniform numbers lies less than r with a chance of 1 − (1 − r)⁹⁹."""
+        found = threshold(np.arange(99.0), 0.01)
+        assert found.low == pytest.approx(1 - 0.975 ** (1 / 99))
+        assert found.high == pytest.approx(1 - 0.025 ** (1 / 99))
+
     def test_the_promise_is_kept_on_average(self):
         """2,000 draws of 40 calibration and 500 new scores: the realised rates are beta-binomial."""
         random = np.random.default_rng(3)

@@ -98,6 +98,9 @@ def test_the_measures_are_of_the_right_images(detector, scored):
     assert set(found["scores"]) == {member.spec for member in detector.members}
     assert found["auroc_low"] < found["auroc"] < found["auroc_high"]
     assert found["prefers_outliers"] == []
+    tpr, rate = ([found[f"{name}{end}"] for end in ("_low", "_high")] for name in ("tpr", "false_alarm_rate"))
+    assert found["alarm_value_low"] == pytest.approx(0.01 * tpr[0] / (0.01 * tpr[0] + 0.99 * rate[1]))
+    assert found["alarm_value_high"] == pytest.approx(0.01 * tpr[1] / (0.01 * tpr[1] + 0.99 * rate[0]))
     rare = judge(detector, images, defect_rate=0.001)["alarm_value"]
     assert rare == pytest.approx(1e-3 * found["tpr"] / (1e-3 * found["tpr"] + 0.999 * found["false_alarm_rate"]))
 
