@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from robustbench_lite.outliers.conformal import Threshold
     from robustbench_lite.outliers.gathering import Division, Gathered
     from robustbench_lite.outliers.score import Score
+    from robustbench_lite.training.generators import TrainedGenerator
 
 _OWN = "Your own images: rb outliers fit --data folder:PARTS/train --normal good, or --data images:FOLDER."
 _OURS = {"detector.json", "tensors.safetensors", "classifier.safetensors", "generator.safetensors", *FILES}
@@ -64,17 +65,27 @@ def run_fit(common: Common, options: FitOptions) -> None:
     expensive = {m["score"]: m["passes"] for m in plan["scores"] if m["passes"] > 1}
     if expensive and not common.quiet:
         console.note(f"note: passes through a network per image: {expensive}.")
+    trains = "generator" in needs and generator is None
+    if trains and not common.quiet:
+        console.note(
+            "note: no --generator: a vae of the normal images is trained first; some 30 s of one core, "
+            "longer with tens of thousands of images."
+        )
     if common.dry_run:
         _print_plan(plan, as_json=common.json)
         return
     from robustbench_lite.generative.loading import save_generator
-    from robustbench_lite.outliers.default_generator import SPEC
+    from robustbench_lite.outliers.default_generator import default_generator
     from robustbench_lite.outliers.fitting import fit_divided
     from robustbench_lite.outliers.metadata import MetadataNormals
     from robustbench_lite.provenance import package_versions
 
-    start = time.perf_counter()
+    start, trained = time.perf_counter(), None
     with console.progress_bar(quiet=common.quiet) as update:
+        if trains:
+            trained = default_generator(gathered.normals(division.fit, common.seed), update)
+            generator = trained.network
+            trained.history["seconds"] = round(time.perf_counter() - start, 1)
         detector = fit_divided(
             gathered,
             division,
@@ -96,12 +107,13 @@ def run_fit(common: Common, options: FitOptions) -> None:
     }
     with TemporaryDirectory() as place:
         file = options.generator
-        if file is None and detector.parts.generator is not None:  # it was trained here
+        if trained is not None:
             file = Path(place) / "generator.safetensors"
-            save_generator(file, SPEC, detector.parts.generator, {})
+            save_generator(file, trained.spec, trained.network, {**trained.history, "data": dataset.spec})
         write_detector(detector, folder, about, classifier=classifier and classifier[1], generator=file)
     seconds = round(time.perf_counter() - start, 1)
-    result = {**plan, **_threshold(detector.threshold, plan["unit"]), "seconds": seconds}
+    told_of = {"trained": trained and _trained(trained)}
+    result = {**plan, **told_of, **_threshold(detector.threshold, plan["unit"]), "seconds": seconds}
     kept = division.calibrate if options.probes else None
     matrix = None if kept is None else probe_fitted(common, folder, detector, gathered, kept, dataset.eps)
     _print_fitted({**result, "probes": matrix and document(matrix)}, as_json=common.json)
@@ -246,6 +258,20 @@ def _threshold(found: Threshold | None, unit: str) -> dict[str, Any]:
     return {"threshold": found._asdict(), "promise": promise(found, unit)}
 
 
+def _trained(found: TrainedGenerator) -> dict[str, Any]:
+    """What is to be said of the generator that was trained because none was given."""
+    epochs, best = found.history["epochs"], found.history["best_epoch"]
+    return {
+        "generator": found.spec,
+        "shape": list(found.network.shape),
+        "likelihood": found.network.likelihood,
+        "epochs": len(epochs),
+        "best_epoch": best,
+        "val_loss": epochs[best - 1]["val_loss"],
+        "seconds": found.history["seconds"],
+    }
+
+
 def _preprocessing(common: Common, shape: tuple[int, int, int], *, asked: bool) -> dict[str, Any]:
     """How images of any size become those of the detector: as was asked, or as the classifier wants them."""
     if asked:
@@ -276,6 +302,10 @@ def _print_fitted(result: dict[str, Any], *, as_json: bool) -> None:
     if "scores" in result:
         scores = ", ".join(f"{m['score']} ({m['weight']:g})" for m in result["scores"])
         out.print(f"scores (weights): {scores}", markup=False, soft_wrap=True)
+        if result["trained"]:
+            made = result["trained"]
+            text = f"{made['epochs']} epochs, validation loss {made['val_loss']:.2f} nats ({made['likelihood']})"
+            out.print(f"trained {made['generator']}: {text}, {made['seconds']} s", markup=False, soft_wrap=True)
         out.print(f"fitted to {result['n_fit']} images of {result['data']}, {result['split']} split", markup=False)
     if result["threshold"] is None:
         out.print("no threshold: rb outliers calibrate chooses one", markup=False)

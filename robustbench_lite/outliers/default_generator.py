@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 from torch.nn import functional as F
 
-from robustbench_lite.generative.latent import VariationalModel
 from robustbench_lite.outliers.detector import divided
 from robustbench_lite.outliers.score import Normals, Shape
 from robustbench_lite.outliers.units import fingerprints
-from robustbench_lite.training.generators import GeneratorEpoch, GeneratorOptions, train_generator
+from robustbench_lite.training.generators import (
+    GeneratorEpoch,
+    GeneratorOptions,
+    TrainedGenerator,
+    train_generator,
+)
 
 SPEC = "vae"
 """Of the default generator, for its checkpoint."""
@@ -25,7 +29,7 @@ _FEWEST, _MOST = 3, 60
 
 def default_generator(
     normals: Normals, on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
-) -> VariationalModel:
+) -> TrainedGenerator:
     """A variational autoencoder of the normal images, as good as half a minute allows.
 
     It is trained on the images that ``fit_detector`` fits scores to, and the best epoch chosen by those that it
@@ -51,9 +55,7 @@ def default_generator(
         on_progress(epoch.epoch, epochs, what)
 
     on_progress(0, epochs, what)
-    trained = train_generator(SPEC, images[fit_on], images[tail_on], options, on_epoch=report)
-    network: VariationalModel = trained.network
-    return network
+    return train_generator(SPEC, images[fit_on], images[tail_on], options, on_epoch=report)
 
 
 def reduced_shape(shape: Shape) -> Shape:

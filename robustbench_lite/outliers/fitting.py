@@ -62,7 +62,7 @@ def fit_divided(
     """The same of images that are in memory, and divided already."""
     normals, parts = gathered.normals(division.fit, seed), parts or Parts()
     if parts.generator is None and any(score.needs == "generator" for score, _ in members):
-        parts = replace(parts, generator=default_generator(normals, on_progress))
+        parts = replace(parts, generator=default_generator(normals, on_progress).network)
     fitted = members_fitted.fit_detector(normals, members, parts, on_progress=on_progress)
     return calibrated(fitted, gathered, division.calibrate, false_alarms) if division.calibrate else fitted
 

@@ -12,8 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from robustbench_lite import load_generator
 from robustbench_lite.cli_outliers_score import Pictures
 from robustbench_lite.data.dataset import Batch
+from robustbench_lite.outliers import default_generator
 from robustbench_lite.outliers.conformal import threshold
 
 
@@ -288,11 +290,22 @@ def test_surfaces_know_their_masks(rb):
     assert set(found["per_class"]) == {"scratch", "dent", "stain", "crack", "missing_print"}
 
 
-@pytest.mark.slow
-def test_a_generator_is_trained_and_kept(rb, tmp_path):
-    words = ("--score", "elbo", "--false-alarms", "0.1", "--limit", "120")
-    assert rb("outliers", "fit", *words).code == 0
-    assert (tmp_path / "detector/generator.safetensors").is_file()
+def test_a_generator_is_trained_and_kept(rb, tmp_path, monkeypatch):
+    monkeypatch.setattr(default_generator, "_MOST", 3)
+    words = ("--score", "elbo", "--false-alarms", "0.1", "--limit", "120", "--no-probes")
+    planned = rb("outliers", "fit", *words, "--dry-run")
+    assert "a vae of the normal images is trained first" in planned.err
+    found = rb("outliers", "fit", *words, "--json")
+    assert found.code == 0, found.err
+    kept = load_generator(tmp_path / "detector/generator.safetensors")
+    history, told = kept.info.history, found.document["trained"]
+    assert (told["generator"], told["shape"], told["likelihood"]) == (kept.spec, [1, 8, 8], "logistic")
+    assert told["epochs"] == len(history["epochs"]) == 3
+    assert told["val_loss"] == min(epoch["val_loss"] for epoch in history["epochs"])
+    assert (history["data"], history["seconds"]) == ("digits", told["seconds"])
+    shown = rb("outliers", "fit", *words, "--overwrite")
+    assert "trained vae: 3 epochs, validation loss" in shown.out
+    assert "nats (logistic)" in shown.out
     done = rb("outliers", "score", "detector", "--limit", "20", "--json")
     assert done.code == 0, done.err
     assert done.document["n"] == 20

@@ -23,7 +23,7 @@ def normals():
 @pytest.fixture(scope="module")
 def trained(normals):
     said = []
-    return default_generator(normals, lambda *progress: said.append(progress)), said
+    return default_generator(normals, lambda *progress: said.append(progress)).network, said
 
 
 def test_it_can_be_asked_at_once(normals, trained):
@@ -41,7 +41,7 @@ def test_it_can_be_asked_at_once(normals, trained):
 
 def test_the_same_normals_give_the_same_model(normals, trained):
     images = stripes(3, 9, (1, 12, 10))[0]
-    again = default_generator(normals)
+    again = default_generator(normals).network
     assert torch.equal(again.encode(images), trained[0].encode(images))
 
 
