@@ -156,6 +156,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "hog": f"{PACKAGE}.outliers.hog:HOG",
         "synthetic_defects": f"{PACKAGE}.outliers.synthetic_defects:SyntheticDefects",
         "image_statistics": f"{PACKAGE}.outliers.image_statistics:ImageStatistics",
+        "nearest_statistics": f"{PACKAGE}.outliers.nearest_statistics:NearestStatistics",
         "msp": f"{PACKAGE}.outliers.msp:MSP",
         "max_logit": f"{PACKAGE}.outliers.max_logit:MaxLogit",
         "energy": f"{PACKAGE}.outliers.energy:Energy",

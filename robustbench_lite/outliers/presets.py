@@ -8,8 +8,13 @@ from robustbench_lite.outliers.score import Score
 
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     # Surfaces: defects are small and local. Objects: an outlier differs in its whole shape.
-    "surfaces": (("synthetic_defects(flips=4)", 0.35), ("hog", 0.35), ("image_statistics", 0.3)),
-    "objects": (("hog", 0.6), ("image_statistics", 0.2), ("pca", 0.2)),
+    "surfaces": (
+        ("synthetic_defects(flips=4)", 0.3),
+        ("hog", 0.3),
+        ("image_statistics", 0.1),
+        ("nearest_statistics", 0.3),
+    ),
+    "objects": (("hog", 0.4), ("image_statistics", 0.1), ("nearest_statistics", 0.3), ("pca", 0.2)),
 }
 BASELINE = "pca"
 """Always fitted beside, with weight 0, where it is no member."""

@@ -35,7 +35,7 @@ OTHERS = ("digits", "surfaces")
 """Embedded data sets: a detector of parts must not take a digit for one."""
 
 _GRID = 4  # patches along each side of the shuffled image
-_PATCH = 6  # a foreign patch takes this part of the shorter side
+_PATCH = 6  # the inverted square takes this part of the shorter side
 
 Make = Callable[[Tensor, Streams], Tensor]
 
@@ -87,9 +87,9 @@ def probes(
     found = [
         Probe("constant", "one grey level all over", _constant),
         Probe("noise", "every value drawn at random", _noise),
-        Probe("inverted", "black and white exchanged", lambda images, streams: 1 - images),
+        Probe("inverted", "black and white exchanged", lambda i, s: 1 - i, maybe_symmetry=True),
         Probe("shuffled", f"cut into {_GRID}×{_GRID} patches, which change places", _shuffled),
-        Probe("patch", f"a square of 1/{_PATCH} of the side from a handwritten digit", _patched),
+        Probe("patch", f"a square of 1/{_PATCH} of the side, inverted at full contrast", _patched),
         Probe("rotated 90°", "turned by a quarter", _rotated, maybe_symmetry=True),
         Probe("rotated 180°", "turned by a half", lambda i, s: i.flip(2, 3), maybe_symmetry=True),
         Probe("mirrored", "left and right exchanged", lambda i, s: i.flip(3), maybe_symmetry=True),
@@ -130,14 +130,16 @@ def _shuffled(images: Tensor, streams: Streams) -> Tensor:
 def _patched(images: Tensor, streams: Streams) -> Tensor:
     height, width = images.shape[2:]
     side = max(2, min(height, width) // _PATCH)
-    foreign = _resized(_some("digits", len(images)).to(images), (side, side))
     where = streams.uniform((2,), "place", like=images)
     out = images.clone()
     for n, (a, b) in enumerate(where.tolist()):
         # In the middle half, where the part is.
         top = int((0.25 + 0.5 * a) * (height - side))
         left = int((0.25 + 0.5 * b) * (width - side))
-        out[n, :, top : top + side, left : left + side] = foreign[n]
+        piece = images[n, :, top : top + side, left : left + side]
+        low, high = piece.min(), piece.max()
+        stretched = (piece - low) / (high - low) if high > low else piece.round()
+        out[n, :, top : top + side, left : left + side] = 1 - stretched
     return out
 
 
