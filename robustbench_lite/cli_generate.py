@@ -230,9 +230,23 @@ def _data(common: Common, request: Request, opened: Opened) -> dict[str, Dataset
                 f"{times(shape)}.",
                 "Give images like those it was trained on.",
             )
+        if shape is not None and not common.quiet:
+            _say_scaled(found, split)
     if opened.maker is not None:
         opened.maker.check(len(sets["train"]), sets["train"].image_shape)
     return sets
+
+
+def _say_scaled(dataset: Dataset, split: str) -> None:
+    """Images that are shown otherwise than they are in their files."""
+    if dataset.metadata is None or not len(dataset):
+        return
+    size, (_, height, width) = dataset.metadata(0), dataset.image_shape
+    if (size.height, size.width) != (height, width):
+        console.note(
+            f"note: the {split} images ({size.height}×{size.width}, the first) are scaled to {height}×{width}, "
+            "the size of the model's."
+        )
 
 
 def _images(dataset: Dataset) -> npt.NDArray[np.float32]:

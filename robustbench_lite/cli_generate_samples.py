@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from robustbench_lite.cli_generate import Opened
+    from robustbench_lite.generative.bounds import Assessment
     from robustbench_lite.generative.two_sample import TwoSample
 
 BASELINE = "histogram"
+MOST_WEIGHTED = 10**7
+"""Values drawn for the importance-weighted bound: 255 images of 28×28 with k = 50, spread evenly."""
 _Images = dict[str, "npt.NDArray[np.float32]"]
 _Figures = dict[str, dict[str, float]]
 
@@ -59,7 +62,10 @@ def with_samples(
         blocks.append(Block(f"samples of {name}{bits}", draw_samples(found, n, seed)))
     compared, notes = _compared(models, images, groups, seed)
     result = {**figures.get(opened.spec, {}), "two_sample": _document(compared, opened.spec)}
-    tables = [_likelihoods(data, figures, images)] * bool(figures)
+    tables: list[Any] = [_likelihoods(data, figures, images)] * bool(figures)
+    if (bounds := _bounds(model, images["test"], seed)) is not None:
+        result["bounds"] = asdict(bounds)
+        tables.append(_bounded(opened.spec, bounds, images["test"][0].size))
     if compared is not None:
         tables.append(_told_apart(compared))
     return Made(blocks, result, tables, notes)
@@ -75,6 +81,42 @@ def _figures(density: Any, images: _Images) -> dict[str, float]:
         **{f"nats_{split}": value for split, value in nats.items()},
         **{f"bits_per_dim_{split}": bits_per_dim(value, dimensions) for split, value in nats.items()},
     }
+
+
+def _bounds(model: Any, images: npt.NDArray[np.float32], seed: int) -> Assessment | None:
+    """What a variational autoencoder says of the test images; None of any other model."""
+    import torch
+
+    from robustbench_lite.generative.bounds import assess
+    from robustbench_lite.generative.latent import VariationalModel
+
+    if not isinstance(model, VariationalModel):
+        return None
+    parameter = next(model.parameters()) if isinstance(model, torch.nn.Module) else torch.empty(0)
+    return assess(model, torch.from_numpy(images).to(parameter.device), seed=seed, most_values=MOST_WEIGHTED)
+
+
+def _bounded(spec: str, found: Assessment, dimensions: int) -> Table:
+    """Apart from the densities' table, because the numbers are of something else."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from robustbench_lite.generative.pixels import bits_per_dim
+
+    title = (
+        f"{spec}, likelihood {found.likelihood}: bounds on minus the log likelihood, test\n"
+        f"nats are {found.nats_of}; they compare with those of no other family or table"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("bound")
+    for heading in ("n", "nats per image", "bits per dimension"):
+        table.add_column(heading, justify="right")
+    for name, n, nats in (
+        ("-ELBO", found.n, found.elbo),
+        (f"importance-weighted, k={found.k}", found.importance_images, found.importance),
+    ):
+        table.add_row(Text(name), str(n), f"{-nats:.2f}", f"{bits_per_dim(nats, dimensions):.3f}")
+    return table
 
 
 def _compared(

@@ -14,6 +14,7 @@ from PIL import Image
 import robustbench_lite as rb_package
 from robustbench_lite import load_generator, registry
 from robustbench_lite.errors import InputError
+from robustbench_lite.generative.bounds import assess
 from robustbench_lite.generative.density import PCA
 from robustbench_lite.generative.loading import save_generator
 from robustbench_lite.sheets import Block, contact_sheet
@@ -106,6 +107,32 @@ def test_samples_of_a_network_stand_beside_the_histogram(rb, networks):
     assert list(told) == ["n", "features", "real", "model", "histogram"]
     shown = rb("generate", "--model", networks / "vae.safetensors", "--data", "digits", "--overwrite")
     assert "told from 180 real images" in shown.out
+
+
+def test_bounds_stand_apart_from_the_densities(rb, networks):
+    words = ("generate", "--model", networks / "vae.safetensors", "--data", "digits")
+    told = rb(*words, "--json").document["bounds"]
+    wanted = assess(load_generator(networks / "vae.safetensors").model, torch.from_numpy(digits("test")))
+    assert (told["likelihood"], told["n"], told["k"]) == ("logistic", 361, 50)
+    assert (told["elbo"], told["importance"]) == pytest.approx((wanted.elbo, wanted.importance), rel=1e-6)
+    assert told["bits_per_dim"] == pytest.approx(-told["elbo"] / 64 / np.log(2))
+    shown = " ".join(rb(*words, "--overwrite").out.split())
+    assert "likelihood logistic" in shown
+    assert "they compare with those of no other family or table" in shown
+    assert f"-ELBO 361 {-told['elbo']:.2f} {told['bits_per_dim']:.3f}" in shown.replace("│", "").replace("  ", " ")
+    assert "importance-weighted, k=50" in shown
+    assert "bounds" not in rb("generate", "--model", "pca", "--overwrite", "--json").document
+
+
+def test_images_of_another_size_are_said_to_be_scaled(rb, networks, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "parts" / split / "good").mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(np.full((12, 10), 40 * i, np.uint8)).save(tmp_path / f"parts/{split}/good/{i}.png")
+    words = ("generate", "--model", networks / "vae.safetensors", "--reconstruct")
+    told = rb(*words, "--data", "folder:parts").err
+    assert "the test images (12×10, the first) are scaled to 8×8" in told
+    assert "scaled" not in rb(*words, "--data", "digits", "--overwrite").err
 
 
 def test_the_sheet_of_an_interpolation_has_reconstructions_and_images_at_its_ends(rb, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from score_parts import noise, stripes
 
+import robustbench_lite as rb
 from robustbench_lite import registry
 from robustbench_lite.errors import InputError
 from robustbench_lite.generative.latent import VariationalModel
@@ -37,6 +38,14 @@ def test_it_can_be_asked_at_once(normals, trained):
     assert float(detector(noise(20, 3, (1, 12, 10))).min()) > float(
         detector(stripes(20, 9, (1, 12, 10))[0]).mean()
     )
+
+
+def test_fit_detector_trains_it_where_none_is_given(monkeypatch):
+    monkeypatch.setattr(module, "_MOST", 1)
+    data = rb.load_dataset("digits", split="train", limit=80)
+    detector = rb.fit_detector(data, [(registry.make_one("score", "elbo"), 1.0)], calibration=0)
+    assert isinstance(detector.parts.generator, VariationalModel)
+    assert detector(next(data.batches(4)).images).isfinite().all()
 
 
 def test_the_same_normals_give_the_same_model(normals, trained):
