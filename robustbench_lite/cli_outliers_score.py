@@ -156,7 +156,7 @@ def _write(out: Path, scored: Scored, pictures: Pictures) -> bool:
         if not any(out.iterdir()):
             out.rmdir()
         return False
-    table = table.sort_values("score", ascending=False, kind="stable")
+    table = _ordered(table)
     table.to_csv(out / TABLE, index=False)
     table.to_parquet(out / COLUMNS, index=False)
     write_file(out / SHEET, pictures.sheet())
@@ -180,11 +180,19 @@ def _result(detector: Detector, scored: Scored, asked: int, status: str) -> dict
     }
 
 
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """The most outlying first; a score that is no number is an alarm, and comes before all."""
+    return table.sort_values("score", ascending=False, kind="stable", na_position="first")
+
+
 def _first(table: pd.DataFrame) -> list[dict[str, Any]]:
-    most = table.nlargest(_MOST_SHOWN, "score")
+    most = _ordered(table).head(_MOST_SHOWN)
     alarms = most["alarm"].tolist() if "alarm" in most else [None] * len(most)
     rows = zip(most["file"].tolist(), most["score"].astype(float).tolist(), alarms, strict=True)
-    return [{"file": file, "score": score, "alarm": alarm} for file, score, alarm in rows]
+    return [
+        {"file": file, "score": score if math.isfinite(score) else None, "alarm": alarm}
+        for file, score, alarm in rows
+    ]
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
@@ -197,7 +205,8 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
             out.print(f"{key}: {value}", markup=False, soft_wrap=True)
         return
     for row in result["most_outlying"]:
-        out.print(f"{row['score']:10.3f}  {'alarm' if row['alarm'] else '     '}  {row['file']}", markup=False)
+        score = "no number" if row["score"] is None else f"{row['score']:.3f}"
+        out.print(f"{score:>10}  {'alarm' if row['alarm'] else '     '}  {row['file']}", markup=False)
     asked = f" of {result['n_asked']}" if result["n"] < result["n_asked"] else ""
     images = f"{result['n']}{asked} images"
     if result["alarms"] is None:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from robustbench_lite import load_generator
-from robustbench_lite.cli_outliers_score import Pictures
+from robustbench_lite.cli_outliers_score import Pictures, _first
 from robustbench_lite.data.dataset import Batch
 from robustbench_lite.outliers import default_generator
 from robustbench_lite.outliers.conformal import threshold
@@ -261,6 +261,15 @@ def test_the_sheet_keeps_the_most_outlying_and_not_their_batches():
     kept = [picture for _, _, picture in sorted(pictures.most, key=lambda entry: entry[:2], reverse=True)]
     assert [picture.file for picture in kept] == ["nan", *(f"{i}" for i in range(399, 0, -1) if i in scores)][:60]
     assert all(array.base is None for picture in kept for array in (picture.image, picture.found))
+
+
+def test_no_number_comes_first_and_is_said():
+    table = pd.DataFrame({"file": ["a", "b", "c"], "score": [1.0, np.nan, 3.0], "alarm": [False, True, True]})
+    assert _first(table) == [
+        {"file": "b", "score": None, "alarm": True},
+        {"file": "c", "score": 3.0, "alarm": True},
+        {"file": "a", "score": 1.0, "alarm": False},
+    ]
 
 
 def test_pixel_measures_with_masks(rb, detector, parts):

@@ -13,9 +13,11 @@ from robustbench_lite import registry
 from robustbench_lite.errors import InputError
 from robustbench_lite.outliers.conformal import Threshold, least_images, threshold
 from robustbench_lite.outliers.detector import fit_detector
-from robustbench_lite.outliers.presets import preset
+from robustbench_lite.outliers.pca import PCA
+from robustbench_lite.outliers.presets import PRESETS, preset
 from robustbench_lite.outliers.score import Maps, Normals, in_batches
 from robustbench_lite.outliers.store import load_detector, save_detector
+from robustbench_lite.outliers.synthetic_defects import SyntheticDefects
 from robustbench_lite.outliers.tails import Tail
 from robustbench_lite.outliers.units import fingerprints
 from robustbench_lite.types import Cost
@@ -51,6 +53,30 @@ def test_it_comes_back_from_its_folder(detector, tmp_path):
     assert again.used == ready.used
     assert isinstance(again.members[0].scorer, Maps)
     assert torch.equal(again.maps(images), ready.maps(images))
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_comes_back_to_the_last_bit(name, tmp_path):
+    """With a few steps of training, for the bits are those of any weights."""
+    members = [
+        (replace(score, steps=5) if isinstance(score, SyntheticDefects) else score, weight)
+        for score, weight in preset(name)
+    ]
+    ready = fit_detector(Normals(waves(60, 0)), members).calibrated(waves(30, 1), 0.05)
+    save_detector(ready, tmp_path / "d")
+    again, images = load_detector(tmp_path / "d"), waves(7, 5)
+    assert [(m.spec, m.weight) for m in again.members] == [(m.spec, m.weight) for m in ready.members]
+    assert torch.equal(again(images), ready(images))
+    assert torch.equal(again.maps(images), ready.maps(images))
+    assert (again.threshold, again.map_scale) == (ready.threshold, ready.map_scale)
+    assert (again.used, again.calibrated_on, again.groups) == (ready.used, ready.calibrated_on, ready.groups)
+
+
+def test_the_maps_are_those_of_the_heaviest():
+    members = [(PCA(components=k), weight) for k, weight in ((2, 0.3), (8, 0.7), (5, 0.0))]
+    fitted = fit_detector(Normals(waves(60, 0)), members)
+    images = waves(3, 2)
+    assert torch.equal(fitted.maps(images), fitted.members[1].scorer.maps(images))
 
 
 def test_a_damaged_file_is_told(detector, tmp_path):

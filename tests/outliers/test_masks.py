@@ -192,3 +192,12 @@ def test_bad_maps():
     maps[2, 3, 3] = np.nan
     with pytest.raises(InputError, match="map 2 holds NaN"):
         pixel_auroc(maps, masks)
+
+
+def test_regions_are_connected_by_corners_too():
+    """A diagonal of four pixels is one defect, not four; pixels that are further apart are two."""
+    mask = np.eye(6, dtype=bool)
+    maps = np.random.default_rng(0).random((1, 6, 6))
+    assert pixel_auroc(maps, [mask], resamples=0).regions == 1
+    mask[2:4] = False
+    assert pixel_auroc(maps, [mask], resamples=0).regions == 2
