@@ -156,6 +156,20 @@ def test_a_score_without_a_gradient_is_left_out_of_it_and_named(classifier, digi
     assert name in warning
 
 
+def test_a_score_that_is_only_looked_at_is_not_missed(classifier):
+    fitted = fit_detector(Normals(split("train")), [(PCA(components=12), 1.0), (Steps(), 0.0)])
+    assert GuardedClassifier(classifier, fitted.calibrated(split("val"), 0.05), (1, 8, 8)).opaque == ()
+
+
+def test_a_score_at_the_threshold_is_no_alarm(classifier, detector):
+    """As in calibration: of the n scores there the one that became the threshold is none."""
+    images = split("test")[:3]
+    at = detector.threshold._replace(value=float(detector(images).median()))
+    guard = GuardedClassifier(classifier, replace(detector, threshold=at), (1, 8, 8))
+    assert guard.judge(images).alarms.sum() == 1
+    assert guard.detector.alarms(detector(images)).sum() == 1
+
+
 def test_nothing_but_constants_gives_no_gradient_and_no_failure(classifier):
     fitted = fit_detector(Normals(split("train")), [(Steps(), 1.0)])
     guard = GuardedClassifier(classifier, fitted.calibrated(split("val"), 0.05), (1, 8, 8))
@@ -231,6 +245,10 @@ def test_images_that_the_detector_knows_are_counted(classifier, detector):
     train = load_dataset("digits", split="train", limit=20)
     found = evaluate(classifier, train, ["evade(steps=1)"], detector=detector, probes=False)
     assert found.detector.n_seen == 20
+    guard = GuardedClassifier(classifier, detector, (1, 8, 8))
+    guard.meet(split("val")[:7])  # the threshold was chosen with these
+    guard.meet(split("test")[:5])
+    assert guard.n_seen == 7
 
 
 def test_bad_detectors_are_refused_by_the_command(refused, detector, tmp_path):
