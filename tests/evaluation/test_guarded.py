@@ -1,6 +1,7 @@
 """A detector beside the network: what every row says of it, what it costs, and that it never stands alone."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -17,6 +18,7 @@ from robustbench_lite.outliers.score import Normals, Parts
 from robustbench_lite.outliers.store import load_detector, save_detector
 from robustbench_lite.registry import spec
 from robustbench_lite.runs import read_run
+from robustbench_lite.scoring import _still_fools
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,27 @@ def test_evade_succeeds_where_both_are_fooled(seen):
     assert both.any()
     assert not both.all()
     assert (rows["fools_8bit"] <= rows["succeeded"]).all()
+
+
+def test_what_is_flagged_is_no_success_of_evade(classifier, digits, detector):
+    strict = replace(detector, threshold=detector.threshold._replace(value=-1.0))  # every image is an alarm
+    rows = evaluate(classifier, digits, ["evade(eps=0.15, steps=5)"], detector=strict, probes=False).samples
+    attacked = rows[rows["condition"] != "clean"]
+    assert ((attacked["attacked"] == 1) & (attacked["correct"] == 0)).any()
+    assert not attacked["succeeded"].any()
+    assert not attacked["fools_8bit"].any()
+
+
+@pytest.mark.parametrize(("value", "expected"), [(-1.0, False), (1e9, True)])
+def test_as_files_of_8_bits_images_must_pass_too(classifier, detector, value, expected):
+    images = split("test")[:4]
+    guard = GuardedClassifier(
+        classifier, replace(detector, threshold=detector.threshold._replace(value=value)), (1, 8, 8)
+    )
+    labels = (classifier(images).argmax(1) + 1) % 10  # all of them wrong
+    outcome = SimpleNamespace(eight_bit=images, goal=None)
+    found = _still_fools(classifier, outcome, labels, torch.tensor([True, True, False, True]), guard)
+    assert found.tolist() == [expected, expected, False, expected]
 
 
 def test_passes_through_the_detector_are_counted_apart(seen, classifier, digits):
