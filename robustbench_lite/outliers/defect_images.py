@@ -8,6 +8,7 @@ CVPR 2021) and DRAEM (Zavrtanik, Kristan & Skočaj, ICCV 2021).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,20 @@ from scipy.ndimage import gaussian_filter
 
 from robustbench_lite.outliers.defect_masks import Array, Random, random_mask, smooth_noise
 
+Whole = npt.NDArray[np.int64]
+
 _TRIES = 5
 _LEAST_CHANGE = 0.4  # mean change inside the mask; less is no defect
+_PLACES = 300  # tried until one has something that can be removed
+_UNEVEN = 0.35  # deviation inside a box that is more than texture
+_REMOVED = 0.2  # share of defects where something is missing
 _EDGES = (0.0, 0.5, 0.8, 1.5)  # standard deviations of the blur of masks
 
 
 def with_defects(images: Array, others: Array, random: Random) -> tuple[Array, Array]:
     """Images (N, S, S), 60 % of them with a defect, 30 % of those with a second; and what that added to them.
+
+    A fifth of the defects is something missing, where there is anything that can be.
 
     Args:
         images: standardised normal images.
@@ -33,8 +41,9 @@ def with_defects(images: Array, others: Array, random: Random) -> tuple[Array, A
     for image in changed:
         if random.random() < 0.6:
             for _ in range(1 + int(random.random() < 0.3)):
+                missing = removed(image, random) if random.random() < _REMOVED else np.zeros_like(image)
                 other = others[random.integers(len(others))]
-                image += _defect(image, other, random)
+                image += missing if missing.any() else _defect(image, other, random)
     return changed, changed - images
 
 
@@ -79,6 +88,46 @@ def _fill(image: Array, mask: Array, other: Array, random: Random) -> Array:
     return (factor - 1) * (image - centre)
 
 
+def removed(image: Array, random: Random) -> Array:
+    """What is added where something is taken away: letters, a hole; nothing, if nothing stands out.
+
+    In a box whose inside is uneven, what differs from an even box nearby, of the same level along the outline, is
+    replaced by that. The surface that is left is normal in itself; only what belongs there is missing.
+    """
+    side = len(image)
+    lengths = np.exp(random.uniform(np.log((5, 6)), np.log((24, 72)), (_PLACES, 2))) * side / 128
+    lying = random.random((_PLACES, 1)) < 0.75
+    sizes: Whole = np.where(lying, lengths, lengths[:, ::-1]).astype(np.int64).clip(3)
+    here = random.integers(0, side - sizes + 1)
+    there = (here + sizes * random.uniform(-2, 2, sizes.shape)).astype(int).clip(0, side - sizes)
+    uneven, even = _deviations(image, here, sizes), _deviations(image, there, sizes)
+    for i in np.flatnonzero((uneven > _UNEVEN) & (even < 0.5 * uneven)):
+        box, other = (tuple(map(slice, start[i], start[i] + sizes[i])) for start in (here, there))
+        difference = image[other] - image[box]
+        outline = difference[0], difference[-1], difference[:, 0], difference[:, -1]
+        level = np.median(np.concatenate(outline))
+        if max(np.median(np.abs(line - level)) for line in outline) > 0.5 * uneven[i]:
+            continue  # an edge of the part passes through: that would be a notch
+        difference -= level
+        seen = np.abs(gaussian_filter(difference, 0.8 * max(side / 128, 0.5)))
+        change = np.zeros_like(image)
+        change[box] = random.uniform(0.7, 1) * difference * np.clip((seen - 0.3) / 0.4, 0, 1)
+        return change
+    return np.zeros_like(image)
+
+
+def _deviations(image: Array, starts: Whole, sizes: Whole) -> npt.NDArray[np.float64]:
+    """Standard deviation within each box (N,), from sums over all boxes at the corner."""
+    (top, left), (bottom, right) = starts.T, (starts + sizes).T
+    moments = []
+    for power in (1, 2):
+        sums = np.pad(np.cumsum(np.cumsum(image.astype(np.float64) ** power, 0), 1), ((1, 0), (1, 0)))
+        total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+        moments.append(total / sizes.prod(1))
+    found: npt.NDArray[np.float64] = np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 0))
+    return found
+
+
 def _moved(image: Array, random: Random) -> Array:
     """Turned by quarters, mirrored, zoomed 0.5 to 2 times, shifted around."""
     side = len(image)
@@ -92,10 +141,9 @@ def _moved(image: Array, random: Random) -> Array:
     return np.roll(tiled, random.integers(0, scaled, 2), (0, 1))[:side, :side]
 
 
-def with_flips(images: Array, random: Random) -> Array:
-    """Each image (N, S, S) mirrored or not, in both directions."""
-    flips = random.choice((-1, 1), (len(images), 2))
-    return np.stack([image[::down, ::right] for image, (down, right) in zip(images, flips, strict=True)])
+def flipped(images: Sequence[Array] | Array, signs: Whole) -> Array:
+    """Images (N, …, S, S), each mirrored down and across where its signs (N, 2) are −1."""
+    return np.stack([image[..., ::down, ::right] for image, (down, right) in zip(images, signs, strict=True)])
 
 
 def with_nuisances(images: Array, random: Random) -> Array:

@@ -9,7 +9,7 @@ from robustbench_lite.outliers.score import Score
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     # Surfaces: defects are small and local. Objects: an outlier differs in its whole shape.
     "surfaces": (
-        ("synthetic_defects(flips=4)", 0.3),
+        ("synthetic_defects", 0.3),
         ("hog", 0.3),
         ("image_statistics", 0.1),
         ("nearest_statistics", 0.3),

@@ -33,8 +33,7 @@ class Marks:
 
     def _logits(self, images: Tensor) -> Tensor:
         prepared = _prepared(images)
-        views = [logits(prepared.flip(f), self.weights).flip([d - 1 for d in f]) for f in _FLIPS[: self.flips]]
-        return torch.stack(views).mean(0)
+        return torch.stack([logits(prepared, self.weights, flip) for flip in _FLIPS[: self.flips]]).mean(0)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Mean of the three highest logits (N,)."""
@@ -56,10 +55,12 @@ def _prepared(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SyntheticDefects(Score):
-    """A small U-Net that marks scratches, blobs, stains, chips …, trained on normal images with made-up ones.
+    """A small U-Net that marks scratches, stains, missing details …, trained on normal images with made-up ones.
 
+    It sees the mean and the deviation of the normal images beside the image: where all parts lie alike, what is
+    missing or in a wrong place can be told.
     Synthetic outliers instead of real ones: CutPaste (Li et al., CVPR 2021), DRAEM (Zavrtanik et al., ICCV 2021).
-    The network is that of Ronneberger, Fischer & Brox, *U-Net*, MICCAI 2015, with 185,000 weights.
+    The network is that of Ronneberger, Fischer & Brox, *U-Net*, MICCAI 2015, with 149,000 weights.
 
     Args:
         steps: of training, with 16 images each.

@@ -5,11 +5,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.random import default_rng
+from scipy.ndimage import maximum_filter
 from sklearn.metrics import roc_auc_score
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.outliers import unet
-from robustbench_lite.outliers.defect_images import with_defects, with_flips, with_nuisances
+from robustbench_lite.outliers.defect_images import _deviations, flipped, removed, with_defects, with_nuisances
 from robustbench_lite.outliers.defect_masks import _KINDS, random_mask
 from robustbench_lite.outliers.detector import fit_detector
 from robustbench_lite.outliers.score import Normals, Parts
@@ -71,11 +72,48 @@ def test_defects_change_what_they_say():
 
 def test_nuisances_and_flips_are_no_defects():
     images = default_rng(0).standard_normal((60, 48, 48), dtype=np.float32)
-    flipped = with_flips(images, default_rng(1))
-    assert np.sort(flipped.reshape(60, -1)) == pytest.approx(np.sort(images.reshape(60, -1)))
+    assert np.array_equal(flipped(images[:2], np.array([[1, -1], [-1, 1]])), [images[0, :, ::-1], images[1, ::-1]])
     made = with_nuisances(images, default_rng(2))
     assert 0.3 < np.mean([np.array_equal(a, b) for a, b in zip(made, images, strict=True)]) < 0.7
     assert np.abs(made - images).mean((1, 2)).max() < 0.8
+
+
+def marked(n, seed, side=64):
+    """Brushed metal (N, S, S) with a row of dark bars, standardised; and where the bars are, (S, S)."""
+    bars = np.zeros((side, side), np.float32)
+    bars[44:54, 8:56:6] = bars[44:54, 9:56:6] = 1
+    metal = (textures(n, seed, side)[:, 0].numpy() - 0.5) / 0.5
+    return metal - 3 * bars, bars
+
+
+def test_what_is_removed_was_there():
+    images, bars = marked(30, 0)
+    before = images.copy()
+    changes = np.stack([removed(image, default_rng(i)) for i, image in enumerate(images)])
+    assert np.array_equal(images, before)
+    assert np.array_equal(changes, [removed(image, default_rng(i)) for i, image in enumerate(images)])
+    found = changes[changes.any((1, 2))]
+    assert len(found) > 15
+    near = maximum_filter(bars, 5) > 0
+    assert found[:, near].sum() > 0.9 * np.abs(found).sum()  # bars become bright, and little else changes
+    assert (found != 0).any(1).sum(1).mean() < 40  # not all of them at once
+    assert (images + changes).min() >= images.min() - 0.1
+    assert (images + changes).max() <= images.max() + 0.1
+
+
+def test_nothing_is_removed_where_nothing_stands_out():
+    random = default_rng(0)
+    noise = 0.2 * random.standard_normal((64, 64), dtype=np.float32)
+    slope = np.linspace(-0.5, 0.5, 64, dtype=np.float32)[None].repeat(64, 0)
+    for image in (noise, slope, np.zeros((64, 64), np.float32)):
+        assert not any(removed(image, random).any() for _ in range(10))
+
+
+def test_deviations_of_boxes_are_those_of_their_pixels():
+    image = default_rng(0).standard_normal((20, 20), dtype=np.float32)
+    starts, sizes = np.array([[0, 0], [3, 7], [18, 5]]), np.array([[20, 20], [5, 3], [2, 15]])
+    expected = [image[y : y + h, x : x + w].std() for (y, x), (h, w) in zip(starts, sizes, strict=True)]
+    assert _deviations(image, starts, sizes) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_target_is_how_severe_a_defect_is():
@@ -94,9 +132,10 @@ def test_folded_weights_are_those_with_batch_norm():
     images = torch.randn(16, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for _ in range(120):  # until the running means are those of this batch
-            expected = unet._logits(images, network.layer)
+            expected = unet._logits(images, unet.reference_of(images).expand(16, -1, -1, -1), network.layer)
     folded = network.folded()
-    assert sum(value.numel() for value in folded.values()) == 185_393
+    assert sum(value.numel() for value in folded.values()) == 149_073
+    folded["reference"] = unet.reference_of(images)
     # Running variances are unbiased, those of the batch are not.
     assert unet.logits(images, folded) == pytest.approx(expected, abs=0.1)
 
@@ -115,13 +154,19 @@ def test_the_seed_decides(scorer):
     assert not torch.equal(other.state()["down1.weight"], scorer.state()["down1.weight"])
 
 
-def test_mirrored_views_make_it_blind_to_mirroring(scorer):
-    images = textures(4, 1, 32)
-    scorer = SyntheticDefects(flips=4).restore(scorer.state(), (1, 32, 32), Parts())
-    assert scorer(images.flip(3)) == pytest.approx(scorer(images), abs=1e-4)
-    assert scorer.maps(images.flip(2)) == pytest.approx(scorer.maps(images).flip(1), abs=1e-4)
-    one = SyntheticDefects(flips=1).restore(scorer.state(), (1, 32, 32), Parts())
-    assert one(images.flip(3)) != pytest.approx(one(images), abs=1e-4)
+def test_mirrored_views_are_those_of_a_mirrored_part(scorer):
+    images, state = textures(4, 1, 32), scorer.state()
+
+    def mirrored(flips, dimension):
+        turned = state | {"reference": state["reference"].flip(dimension)}
+        return SyntheticDefects(flips=flips).restore(turned, (1, 32, 32), Parts())
+
+    scorer = SyntheticDefects(flips=4).restore(state, (1, 32, 32), Parts())
+    assert mirrored(4, 2)(images.flip(3)) == pytest.approx(scorer(images), abs=1e-4)
+    assert mirrored(4, 1).maps(images.flip(2)) == pytest.approx(scorer.maps(images).flip(1), abs=1e-4)
+    assert scorer(images.flip(3)) != pytest.approx(scorer(images), abs=1e-4)  # it knows what is usual where
+    one = SyntheticDefects(flips=1).restore(state, (1, 32, 32), Parts())
+    assert mirrored(1, 2)(images.flip(3)) != pytest.approx(one(images), abs=1e-4)
 
 
 def test_maps_have_the_size_of_the_images_and_gradients_arrive(scorer):
@@ -164,3 +209,16 @@ def test_it_finds_scratches_and_spots_that_it_never_saw():
     peaks = near.gather(1, maps.flatten(1).argmax(1, keepdim=True))
     assert float(peaks.mean()) > 0.9
     assert roc_auc_score(where.flatten(), maps.flatten()) > 0.97
+
+
+@pytest.mark.slow
+def test_it_finds_that_something_is_missing():
+    train, normal, defective = (torch.from_numpy(marked(60, seed)[0])[:, None] for seed in range(3))
+    for i, image in enumerate(defective):
+        start = 8 + 12 * (i % 4)
+        image[:, 42:56, start : start + 11] = image[:, 22:36, start : start + 11].clone()
+    train, normal, defective = ((0.6 + 0.1 * images).clamp(0, 1) for images in (train, normal, defective))
+    scorer = SyntheticDefects(steps=150).fit(Normals(train), Parts())
+    with torch.no_grad():
+        scores = torch.cat([scorer(normal), scorer(defective)])
+    assert roc_auc_score(np.repeat([0, 1], 60), scores) > 0.95
