@@ -54,8 +54,13 @@ def loaded(inputs: Inputs, *, asks_classifier: bool) -> tuple[Dataset, tuple[Cla
     return dataset, (classifier, record)
 
 
-def opened(common: Common, folder: Path, usual: str) -> tuple[Detector, Dataset, DetectorRecord]:
-    """A detector, and images brought to the shape that those of its fitting were brought to."""
+def opened(
+    common: Common, folder: Path, usual: str, *, by_part: bool = False
+) -> tuple[Detector, Dataset, DetectorRecord]:
+    """A detector, and images brought to the shape that those of its fitting were brought to.
+
+    With ``by_part`` they are also grouped as those were, unless --group says otherwise.
+    """
     from robustbench_lite import runner
     from robustbench_lite.classifiers.loading import load_classifier, resolve_device
     from robustbench_lite.inputs import normalisation
@@ -83,6 +88,9 @@ def opened(common: Common, folder: Path, usual: str) -> tuple[Detector, Dataset,
     if common.input_size is None and common.resize is None and known_fit["input_size"]:
         size = "x".join(map(str, known_fit["input_size"]))
         inputs = replace(inputs, input_size=size, resize=known_fit["resize"])
+    group = record.about.get("data", {}).get("group")
+    if by_part and common.group is None:
+        inputs = replace(inputs, group=group)
     if common.channels is None:
         inputs = replace(inputs, channels=known_fit["channels"])
     return detector, runner.load_data(divided(inputs, usual)), record

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_outliers_data import divided, loaded, opened, told
+from robustbench_lite.cli_outliers_fitted import expected, print_fitted, print_plan, threshold, training
 from robustbench_lite.cli_outliers_probe import FILES, SHOWN, document, print_matrix, probe_fitted
 from robustbench_lite.errors import InputError
 from robustbench_lite.specs import parse_number, split_outside_brackets
 
 if TYPE_CHECKING:
-    from robustbench_lite.outliers.conformal import Threshold
     from robustbench_lite.outliers.gathering import Division, Gathered
     from robustbench_lite.outliers.score import Score
-    from robustbench_lite.training.generators import TrainedGenerator
 
 _OWN = "Your own images: rb outliers fit --data folder:PARTS/train --normal good, or --data images:FOLDER."
+_GOOD = {"good", "ok", "normal", "pass", "io", "defect_free"}
 _OURS = {"detector.json", "tensors.safetensors", "classifier.safetensors", "generator.safetensors", *FILES}
 
 
@@ -61,6 +61,7 @@ def run_fit(common: Common, options: FitOptions) -> None:
         gathered = gather(of_classes(dataset, options.normal))
         division = divide(gathered, options.false_alarms, options.calibration, common.seed)
     told(common, dataset.notes, gathered.skipped)
+    _warn_of_classes(options.normal, dataset.class_names)
     plan = _plan(common, options, folder, dataset.split, gathered, division, members)
     expensive = {m["score"]: m["passes"] for m in plan["scores"] if m["passes"] > 1}
     if expensive and not common.quiet:
@@ -72,7 +73,7 @@ def run_fit(common: Common, options: FitOptions) -> None:
             "longer with tens of thousands of images."
         )
     if common.dry_run:
-        _print_plan(plan, as_json=common.json)
+        print_plan(plan, as_json=common.json)
         return
     from robustbench_lite.generative.loading import save_generator
     from robustbench_lite.outliers.default_generator import default_generator
@@ -97,7 +98,10 @@ def run_fit(common: Common, options: FitOptions) -> None:
         )
     metadata = MetadataNormals.of([gathered.metadata[i] for i in division.fit] if gathered.metadata else [])
     about = {
-        "data": {key: plan[key] for key in ("data", "split", "normal", "n_fit", "n_calibration", "unit")},
+        "data": {
+            **{key: plan[key] for key in ("data", "split", "normal", "n_fit", "n_calibration", "unit")},
+            "group": common.group,
+        },
         "preset": plan["preset"],
         "preprocessing": _preprocessing(common, dataset.image_shape, asked=classifier is not None),
         "metadata": metadata and metadata.model_dump(),
@@ -112,17 +116,18 @@ def run_fit(common: Common, options: FitOptions) -> None:
             save_generator(file, trained.spec, trained.network, {**trained.history, "data": dataset.spec})
         write_detector(detector, folder, about, classifier=classifier and classifier[1], generator=file)
     seconds = round(time.perf_counter() - start, 1)
-    told_of = {"trained": trained and _trained(trained)}
-    result = {**plan, **told_of, **_threshold(detector.threshold, plan["unit"]), "seconds": seconds}
+    told_of = {"trained": trained and training(trained)}
+    result = {**plan, **told_of, **threshold(detector.threshold, plan["unit"]), "seconds": seconds}
     kept = division.calibrate if options.probes else None
     matrix = None if kept is None else probe_fitted(common, folder, detector, gathered, kept, dataset.eps)
-    _print_fitted({**result, "probes": matrix and document(matrix)}, as_json=common.json)
+    print_fitted({**result, "probes": matrix and document(matrix)}, as_json=common.json)
     if matrix is not None and not common.json:
         print_matrix(matrix, SHOWN)
         console.stdout().print(f"all probes: {folder / FILES[0]}", markup=False, soft_wrap=True)
     if not common.quiet:
-        data = "" if common.data == "digits" else f" --data {common.data}"
-        console.note(f"Next: rb outliers score {folder} --data images:FOLDER, or rb outliers test {folder}{data}")
+        labelled = "folder:PARTS/test" if ":" in common.data else common.data
+        asked = "" if common.data == "digits" else f" --data {labelled}"
+        console.note(f"Next: rb outliers score {folder} --data images:FOLDER, or rb outliers test {folder}{asked}")
         if common.data == "digits":
             console.note(_OWN)
 
@@ -135,8 +140,14 @@ def run_calibrate(common: Common, folder: Path, normal: Sequence[str], false_ala
         from robustbench_lite.outliers.gathering import gather, of_classes
         from robustbench_lite.outliers.store import save_threshold
 
-        detector, dataset, record = opened(common, folder, "val")
-        gathered = gather(of_classes(dataset, normal))
+        detector, dataset, record = opened(common, folder, "val", by_part=True)
+        known = record.about.get("data", {}).get("normal") or ()
+        gathered = gather(of_classes(dataset, normal or [name for name in known if name in dataset.class_names]))
+        if detector.groups and gathered.groups is None:
+            raise InputError(
+                f"{folder} was fitted to parts, several pictures each, and these images do not tell their parts.",
+                "Give --group, as for fit.",
+            )
     if tuple(gathered.images.shape[1:]) != detector.shape:
         from robustbench_lite.outliers.scored import wrong_shape
 
@@ -151,13 +162,24 @@ def run_calibrate(common: Common, folder: Path, normal: Sequence[str], false_ala
         "split": dataset.split,
         "n_calibration": len(gathered),
         "unit": unit,
-        **_threshold(ready.threshold, unit),
+        **threshold(ready.threshold, unit),
     }
     if not common.dry_run:
         changed = {**record.about.get("data", {}), "n_calibration": len(gathered), "unit": unit}
         about = {"data": changed, "calibration_groups": _groups(gathered, range(len(gathered)))}
         save_threshold(ready, folder, about)
-    _print_fitted(result, as_json=common.json)
+    print_fitted(result, as_json=common.json)
+
+
+def _warn_of_classes(normal: Sequence[str], classes: Sequence[str]) -> None:
+    """Whoever forgets --normal has defects among the normal images."""
+    good = [name for name in classes if name.lower() in _GOOD]
+    if good and not normal and len(classes) > 1:
+        others = [name for name in classes if name not in good]
+        console.note(
+            f"warning: all classes are taken as normal, {', '.join(others[:4])} too. "
+            f"Did you mean --normal {good[0]}?"
+        )
 
 
 def _place(out: Path, overwrite: bool) -> Path:
@@ -235,40 +257,7 @@ def _plan(
         "n_calibration": len(division.calibrate),
         "unit": "parts" if grouped else "images",
         "false_alarms": options.false_alarms,
-        **_expected(division, options.false_alarms, "parts" if grouped else "images"),
-    }
-
-
-def _expected(division: Division, rate: float, unit: str) -> dict[str, Any]:
-    """What will be promised: the promise follows from the number of images alone."""
-    if not division.units:
-        return {"promise": None}
-    import numpy as np
-
-    from robustbench_lite.outliers.conformal import promise, threshold
-
-    return {"promise": promise(threshold(np.arange(division.units, dtype=float), rate), unit)}
-
-
-def _threshold(found: Threshold | None, unit: str) -> dict[str, Any]:
-    from robustbench_lite.outliers.conformal import promise
-
-    if found is None:
-        return {"threshold": None, "promise": None}
-    return {"threshold": found._asdict(), "promise": promise(found, unit)}
-
-
-def _trained(found: TrainedGenerator) -> dict[str, Any]:
-    """What is to be said of the generator that was trained because none was given."""
-    epochs, best = found.history["epochs"], found.history["best_epoch"]
-    return {
-        "generator": found.spec,
-        "shape": list(found.network.shape),
-        "likelihood": found.network.likelihood,
-        "epochs": len(epochs),
-        "best_epoch": best,
-        "val_loss": epochs[best - 1]["val_loss"],
-        "seconds": found.history["seconds"],
+        **expected(division, options.false_alarms, "parts" if grouped else "images"),
     }
 
 
@@ -282,38 +271,3 @@ def _preprocessing(common: Common, shape: tuple[int, int, int], *, asked: bool) 
 
 def _groups(gathered: Gathered, chosen: Sequence[int]) -> list[str] | None:
     return None if gathered.groups is None else sorted({gathered.groups[i] for i in chosen})
-
-
-def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        console.print_json(plan)
-        return
-    for key, value in plan.items():
-        if key == "scores":
-            value = ", ".join(f"{m['score']} (weight {m['weight']:g}, {m['passes']} passes)" for m in value)
-        console.stdout().print(f"{key.replace('_', ' ')}: {value}", markup=False, soft_wrap=True)
-
-
-def _print_fitted(result: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        console.print_json(result)
-        return
-    out = console.stdout()
-    if "scores" in result:
-        scores = ", ".join(f"{m['score']} ({m['weight']:g})" for m in result["scores"])
-        out.print(f"scores (weights): {scores}", markup=False, soft_wrap=True)
-        if result["trained"]:
-            made = result["trained"]
-            text = f"{made['epochs']} epochs, validation loss {made['val_loss']:.2f} nats ({made['likelihood']})"
-            out.print(f"trained {made['generator']}: {text}, {made['seconds']} s", markup=False, soft_wrap=True)
-        out.print(f"fitted to {result['n_fit']} images of {result['data']}, {result['split']} split", markup=False)
-    if result["threshold"] is None:
-        out.print("no threshold: rb outliers calibrate chooses one", markup=False)
-    else:
-        found = result["threshold"]
-        out.print(
-            f"threshold {found['value']:.3f}, chosen with {found['n']} {result['unit']} used for nothing else",
-            markup=False,
-        )
-        out.print(f"promise: {result['promise']}", markup=False, soft_wrap=True)
-    out.print(f"detector: {result['detector']}", markup=False, soft_wrap=True)

@@ -55,7 +55,9 @@ def promise(found: Threshold, unit: str = "images") -> str:
     >>> promise(Threshold(1.0, 0.01, 99, 99, 0.01, 0.0003, 0.0366))
     'at most 1 % of normal images are false alarms, on average over sets of 99; with this set, 0.03 to 3.66 %'
     """
-    whom = f"at most {_percent(found.rate)} % of normal {unit} are false alarms"
+    # Of a part with several pictures one is promised for: that any of them is an alarm is likelier.
+    whose = f"{unit}, one picture of each," if unit == "parts" else unit
+    whom = f"at most {_percent(found.rate)} % of normal {whose} are false alarms"
     low, high = _percent(found.low), _percent(found.high)
     return f"{whom}, on average over sets of {found.n}; with this set, {low} to {high} %"
 
