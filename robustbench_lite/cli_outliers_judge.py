@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: float, masks: Path | None) -> None:
     """Score labelled images, and say how well the detector tells the outliers among them."""
+    if common.data.partition(":")[0] == "images":
+        raise InputError(
+            f"test needs classes, and {common.data} has none.", "Give folder:PATH, a folder per class."
+        )
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the detector and the images", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
@@ -187,10 +191,24 @@ def _lines(result: dict[str, Any]) -> list[str]:
     lines.append(f"found at the threshold: {with_ends('tpr')} of the outliers")
     promised = f"{result['false_alarms_promised']:.2%} promised"
     lines.append(f"false alarms: {with_ends('false_alarm_rate')} of the normal images, {promised}")
+    lines.append(f"the promise: {_verdict(result['promise'], result['false_alarms_promised'])}")
     if result["alarm_value"] is not None:
         share = f"{result['defect_rate']:.2%} of all images are outliers"
-        lines.append(f"an alarm is true with probability {with_ends('alarm_value')}, if {share}")
+        value = with_ends("alarm_value")
+        if not result["false_alarm_rate"] and result["alarm_value_low"] is not None:
+            value = f"at least {result['alarm_value_low']:.1%}"  # "100 %" would be a word on images not yet seen
+        lines.append(f"an alarm is true with probability {value}, if {share}")
     return lines
+
+
+def _verdict(found: dict[str, Any], promised: float) -> str:
+    """Kept or broken; of fewer normal images than one false alarm is expected in, only the latter can be said."""
+    seen = f"{found['false_alarms']} false alarms in {found['n']} normal images"
+    if found["verdict"] == "broken":
+        return f"broken: {seen} are too many"
+    if round(found["n"] * promised, 6) < 1:
+        return f"cannot be told: {found['n']} normal images are too few for a false alarm to be expected"
+    return f"kept: {seen}"
 
 
 def _warnings(result: dict[str, Any]) -> list[str]:

@@ -72,8 +72,12 @@ def run_score(common: Common, folder: Path, *, overwrite: bool, heatmaps: bool) 
         if written:
             error.add_note(f"What was finished is in {out}.")
         raise error
+    if status == "interrupted" and not written:
+        console.note("interrupted; no image was finished")
+        raise typer.Exit(ExitCode.INTERRUPTED)
     _print({**plan, **_result(detector, scored, len(dataset) + len(dataset.skipped), status)}, as_json=common.json)
     if status == "interrupted":
+        console.note(f"interrupted; what was finished is in {out}")
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
@@ -217,8 +221,10 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
             f"{result['false_alarms_promised']:.2%} were promised",
             markup=False,
         )
+    place = Path(result["out"])
+    pictures = f"{SHEET}, {HEATMAPS}" if (place / HEATMAPS).is_dir() else SHEET
     out.print(
-        f"tables: {Path(result['out']) / TABLE}, {COLUMNS}; pictures: {SHEET}, {HEATMAPS}",
+        f"tables: {place / TABLE}, {COLUMNS}; pictures: {pictures}",
         markup=False,
         soft_wrap=True,
     )

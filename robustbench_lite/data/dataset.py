@@ -24,6 +24,20 @@ class DamagedImageError(InputError):
     """An image that cannot be read. It is reported by name and left out."""
 
 
+class MixedShapesError(InputError):
+    """Images of several shapes, which cannot be one batch; ``shapes`` are the (C, H, W) of each file."""
+
+    def __init__(self, spec: str, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.shapes = shapes
+        (first, usual), *others = shapes.items()
+        odd, other = next((file, shape) for file, shape in others if shape != usual)
+        super().__init__(
+            f"the images of {spec} differ in shape: {first} is {' x '.join(map(str, usual))} "
+            f"(channels x height x width), {odd} is {' x '.join(map(str, other))}.",
+            "Give --input-size (and --channels) to bring them to one.",
+        )
+
+
 class Skipped(NamedTuple):
     """An image that was left out, and why."""
 
@@ -155,12 +169,8 @@ class Dataset:
 
     def _batch(self, chunk: Sequence[int], pixels: list[Pixels | DamagedImageError]) -> Batch:
         kept = [(i, p) for i, p in zip(chunk, pixels, strict=True) if not isinstance(p, DamagedImageError)]
-        shapes = {p.shape for _, p in kept}
-        if len(shapes) > 1:
-            raise InputError(
-                f"the images of {self.spec} differ in shape: {' and '.join(map(str, sorted(shapes)[:2]))}.",
-                "Give --input-size (and --channels) to bring them to one.",
-            )
+        if len({p.shape for _, p in kept}) > 1:
+            raise MixedShapesError(self.spec, {self.files[i]: p.shape for i, p in kept})
         indices = [i for i, _ in kept]
         return Batch(
             indices=tuple(indices),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_lite.data.dataset import Dataset, Metadata, Skipped
+from robustbench_lite.data.dataset import Dataset, Metadata, MixedShapesError, Skipped
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.outliers.conformal import least_images
 from robustbench_lite.outliers.score import Normals
@@ -84,9 +84,10 @@ def gather(dataset: Dataset, batch_size: int = 128) -> Gathered:
             "Give --input-size, or fewer images with --limit.",
         )
     batches = [batch for batch in dataset.batches(batch_size) if len(batch.indices)]
-    if len({batch.images.shape[1:] for batch in batches}) != 1:
-        what = "differ in shape" if batches else "cannot be read"
-        raise InputError(f"the images of {dataset.spec} {what}.", "Give --input-size and --channels.")
+    if not batches:
+        raise InputError(f"the images of {dataset.spec} cannot be read.", "Check the files.")
+    if len({batch.images.shape[1:] for batch in batches}) > 1:
+        raise MixedShapesError(dataset.spec, {batch.files[0]: tuple(batch.images.shape[1:]) for batch in batches})
     for batch in batches:
         finite = batch.images.flatten(1).isfinite().all(1)
         if not finite.all():
@@ -128,17 +129,20 @@ def divide(gathered: Gathered, false_alarms: float, share: float, seed: int) -> 
     calibrate_on = [i for i, key in enumerate(keys) if key in kept]
     least = least_images(false_alarms)
     if len(kept) < least:
-        raise _too_few(len(kept), len(order), false_alarms, share, grouped=gathered.groups is not None)
+        what = "groups" if gathered.groups is not None else "images"
+        total = len(order) if gathered.groups is not None else len(gathered)
+        raise _too_few(len(kept), len(order), total, false_alarms, share, what)
     return Division(fit_on, calibrate_on, len(kept))
 
 
-def _too_few(kept: int, units: int, rate: float, share: float, *, grouped: bool) -> InputError:
+def _too_few(kept: int, units: int, total: int, rate: float, share: float, what: str) -> InputError:
     """What would do instead: a larger share if that leaves as many for fitting, a larger rate, more images."""
-    what, least = "groups" if grouped else "images", least_images(rate)
+    least = least_images(rate)
+    of = f"of {units} {what}" if total == units else f"of {total} {what}, {units} of them different,"
     ways = [f"--calibration {math.ceil(100 * least / units) / 100:g}"] if 2 * least <= units else []
     ways += [f"--false-alarms {math.ceil(1000 / (kept + 1)) / 1000:g}"] if kept else []
     ways += [f"{math.ceil(least / share)} {what}", "--calibration 0 and rb outliers calibrate with others later"]
     return InputError(
-        f"of {units} {what} {kept} are kept for the threshold; to promise {rate:g} false alarms takes {least}.",
+        f"{of} {kept} are kept for the threshold; to promise {rate:g} false alarms takes {least}.",
         f"Give {', or '.join(ways)}.",
     )

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from robustbench_lite.data.dataset import Batch, Dataset, Metadata, Skipped
+from robustbench_lite.data.dataset import Batch, Dataset, Metadata, MixedShapesError, Skipped
 from robustbench_lite.errors import InputError
 from robustbench_lite.outliers.detector import Detector
 from robustbench_lite.outliers.units import fingerprints
@@ -69,7 +69,7 @@ def score_images(
     """
     scored.skipped += dataset.skipped
     done = 0
-    for batch in _finite(dataset, batch_size, scored):
+    for batch in _finite(dataset, batch_size, scored, detector.shape):
         if tuple(batch.images.shape[1:]) != detector.shape:
             raise wrong_shape(batch.files[0], tuple(batch.images.shape[1:]), detector.shape)
         images = batch.images.to(device)
@@ -104,9 +104,9 @@ def _rows(detector: Detector, dataset: Dataset, batch: Batch, images: Tensor) ->
     return pd.DataFrame(columns)
 
 
-def _finite(dataset: Dataset, batch_size: int, scored: Scored) -> Iterator[Batch]:
+def _finite(dataset: Dataset, batch_size: int, scored: Scored, shape: tuple[int, ...]) -> Iterator[Batch]:
     """The batches without images that hold NaN or infinity, which are skipped as damaged ones are."""
-    for batch in dataset.batches(batch_size):
+    for batch in _uniform(dataset, batch_size, shape):
         scored.skipped += batch.skipped
         if not len(batch.indices):
             continue
@@ -116,6 +116,14 @@ def _finite(dataset: Dataset, batch_size: int, scored: Scored) -> Iterator[Batch
         scored.skipped += [Skipped(batch.files[i], "it holds NaN or infinity") for i in sorted(bad)]
         if good:
             yield batch if not bad else _chosen(batch, good)
+
+
+def _uniform(dataset: Dataset, batch_size: int, shape: tuple[int, ...]) -> Iterator[Batch]:
+    try:
+        yield from dataset.batches(batch_size)
+    except MixedShapesError as error:
+        odd = next(file for file, found in error.shapes.items() if found != shape)
+        raise wrong_shape(odd, error.shapes[odd], shape) from None
 
 
 def _chosen(batch: Batch, good: list[int]) -> Batch:
@@ -134,11 +142,9 @@ def _chosen(batch: Batch, good: list[int]) -> Batch:
 
 
 def wrong_shape(file: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> InputError:
-    """An image whose (C, H, W) is not the detector's."""
-    ways = [f"--channels {wanted[0]}"] if found[0] != wanted[0] else []
-    ways += [f"--input-size {wanted[1]}x{wanted[2]}"] if found[1:] != wanted[1:] else []
+    """An image whose (C, H, W) is not the detector's. Both remedies: the next image may need the other."""
     return InputError(
         f"{file} is {' x '.join(map(str, found))} (channels x height x width), "
         f"the detector was fitted to {' x '.join(map(str, wanted))}.",
-        f"Give {' and '.join(ways)}, or images like those.",
+        f"Give --channels {wanted[0]} and --input-size {wanted[1]}x{wanted[2]}, or images like those.",
     )

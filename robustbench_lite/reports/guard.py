@@ -73,10 +73,10 @@ def _ends(result: Result) -> str:
 _COLUMNS: list[tuple[str, Callable[[Result], str]]] = [
     ("passes", _share("passed")),
     ("accuracy", _share("accuracy_passed")),
+    ("95 % interval", _ends),
     ("caught", _share("caught")),
     ("slips", _share("slipped")),
     ("false alarms", _share("false_alarms")),
-    ("95 % interval", _ends),
     ("AURC", lambda r: f"{r['detector']['aurc']:.3f}"),
     ("by confidence", lambda r: f"{r['detector']['aurc_confidence']:.3f}"),
 ]

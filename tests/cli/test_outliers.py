@@ -153,7 +153,7 @@ def test_what_was_scored_survives_an_interruption(rb, detector, parts, monkeypat
 
     monkeypatch.setattr(scored, "_rows", stopped)
     done = rb("outliers", "score", "detector", "--data", "images:parts/test", "--batch-size", 8, "--json")
-    assert done.code == 130
+    assert (done.code, "interrupted; what was finished is in scores" in done.err) == (130, True)
     assert (done.document["status"], done.document["n"]) == ("interrupted", 16)
     assert len(pd.read_csv(parts / "scores/scores.csv")) == 16
 
@@ -243,7 +243,7 @@ def test_score_writes_heat_maps_and_a_sheet(rb, detector, parts):
     with Image.open(parts / "scores/sheet.png") as sheet:
         assert min(sheet.size) > 300
     again = rb("outliers", "score", "detector", "--data", "images:parts/test/good", "--overwrite", "--no-heatmaps")
-    assert again.code == 0
+    assert (again.code, "pictures: sheet.png\n" in again.out) == (0, True)
     assert {file.name for file in (parts / "scores").iterdir()} == {"scores.csv", "scores.parquet", "sheet.png"}
 
 

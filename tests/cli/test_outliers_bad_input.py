@@ -100,7 +100,7 @@ def test_images_that_are_all_the_same(stopped, parts):
     for i in range(80):
         (parts / "same/good").mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((12, 12), 77, np.uint8)).save(parts / f"same/good/{i}.png")
-    assert "of 1 images 0 are kept" in stopped("--data", "folder:same", *FIT)
+    assert "of 80 images, 1 of them different, 0 are kept" in stopped("--data", "folder:same", *FIT)
     assert "too few to fit a detector" in stopped("--data", "folder:same", *FIT, "--calibration", "0")
 
 
@@ -111,7 +111,9 @@ def test_images_that_hold_nan(stopped, parts):
 
 def test_images_of_several_sizes(stopped, parts):
     write(parts / "train/good", 3, 5, (14, 12))
-    assert "Give --input-size" in stopped("--data", "folder:train", *FIT)
+    message = stopped("--data", "folder:train", *FIT)
+    assert "5_0.png is 1 x 14 x 12" in message
+    assert "Give --input-size" in message
 
 
 def test_no_such_class(stopped):
@@ -202,7 +204,15 @@ def test_images_with_other_channels(refused, detector, parts, command):
     write(parts / "colour", 4, 3, (12, 12, 3))
     message = refused("outliers", command, "detector", "--data", "images:colour")
     assert "is 3 x 12 x 12" in message
-    assert "Give --channels 1" in message
+    assert "Give --channels 1 and --input-size 12x12" in message
+
+
+def test_images_of_several_shapes_among_those_to_score(refused, detector, parts):
+    write(parts / "mixed", 4, 3)
+    write(parts / "mixed", 2, 8, (14, 10, 3))
+    message = refused("outliers", "score", "detector", "--data", "images:mixed")
+    assert "8_0.png is 3 x 14 x 10" in message
+    assert "fitted to 1 x 12 x 12. Give --channels 1 and --input-size 12x12" in message
 
 
 def test_images_that_hold_nan_are_named_and_skipped(rb, detector, parts):
@@ -236,7 +246,8 @@ def test_only_normal_images(refused, detector, parts):
 
 
 def test_images_without_classes(refused, detector):
-    assert "'good'" in refused("outliers", "test", "detector", "--data", "images:test")
+    message = refused("outliers", "test", "detector", "--data", "images:test")
+    assert "test needs classes, and images:test has none. Give folder:PATH" in message
 
 
 def test_which_classes_are_normal_must_be_said(rb, refused, parts):

@@ -56,6 +56,8 @@ def test_the_table_fits_and_says_what_it_is(guarded, width, last):
         assert needed in text
     words = " ".join(text.split())
     assert f" {last} " in words.replace("┃", " ")
+    heads = text.partition("condition")[2].splitlines()[0]
+    assert heads.index("accuracy") < heads.index("95 % interval") < heads.index("caught")
     assert ("wider terminal" in words) == (width < 140)
     assert "promises 5.0 % false alarms" in words
 
