@@ -93,10 +93,7 @@ class Common:
         ),
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=OUTPUT)] = "auto"
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Where the result goes. (default: runs/…)", rich_help_panel=OUTPUT),
-    ] = None
+    out: Path | None = None
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)] = (
         False
     )
@@ -135,6 +132,11 @@ SaveImages = Annotated[
 ]
 
 
+def _out(default: str) -> Any:
+    help_text = f"Where the result goes. (default: {default})"
+    return Annotated[Path | None, typer.Option("--out", "-o", help=help_text, rich_help_panel=OUTPUT)]
+
+
 @functools.cache
 def _shared() -> list[inspect.Parameter]:
     hints = inspect.get_annotations(Common, eval_str=True)
@@ -144,11 +146,15 @@ def _shared() -> list[inspect.Parameter]:
     ]
 
 
-def with_common(command: Callable[..., None], **defaults: Any) -> Callable[..., None]:
-    """Replace a command's last parameter, ``common``, by the shared options; some with another default."""
+def with_common(command: Callable[..., None], *, out: str = "runs/…", **defaults: Any) -> Callable[..., None]:
+    """Replace a command's last parameter, ``common``, by the shared options; some with another default.
+
+    ``out`` is what the help calls the default of --out.
+    """
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.name != "common"]
     shared = [p.replace(default=defaults.get(p.name, p.default)) for p in _shared()]
+    shared = [p.replace(annotation=_out(out)) if p.name == "out" else p for p in shared]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:

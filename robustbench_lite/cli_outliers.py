@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,14 +23,14 @@ FalseAlarms = Annotated[float, typer.Option(help="Share of normal images that ma
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
-def with_splits(command: Any) -> Any:
-    """The shared options; the split follows from the command, unless it is given."""
-    return with_common(command, split="auto")
+def with_splits(out: str) -> Callable[[Any], Any]:
+    """The shared options; the split follows from the command, unless given. ``out``: what --out is without."""
+    return functools.partial(with_common, out=out, split="auto")
 
 
-def with_scoring(command: Any) -> Any:
+def with_scoring(out: str) -> Callable[[Any], Any]:
     """The same; and whatever cannot be read is named and left out."""
-    return with_common(command, split="auto", max_damaged=1.0)
+    return functools.partial(with_common, out=out, split="auto", max_damaged=1.0)
 
 
 def names(normal: list[str] | None) -> list[str]:
@@ -36,7 +38,7 @@ def names(normal: list[str] | None) -> list[str]:
     return [name.strip() for text in normal or () for name in text.split(",") if name.strip()]
 
 
-@with_splits
+@with_splits("detector")
 @console.guarded
 def fit(
     common: Common,
@@ -89,7 +91,7 @@ def fit(
     run_fit(common, options)
 
 
-@with_splits
+@with_splits("none; the detector's folder is changed")
 @console.guarded
 def calibrate(common: Common, detector: Folder, normal: Normal = None, false_alarms: FalseAlarms = 0.01) -> None:
     """Choose the threshold anew, with normal images that were used for nothing else.
@@ -103,7 +105,7 @@ def calibrate(common: Common, detector: Folder, normal: Normal = None, false_ala
     run_calibrate(common, detector, names(normal), false_alarms)
 
 
-@with_scoring
+@with_scoring("nothing is written")
 @console.guarded
 def judge(
     common: Common,
@@ -115,11 +117,13 @@ def judge(
     masks: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where the outlying pixels are: a mask per outlier.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """How well a detector tells labelled outliers from normal images, and whether it keeps its promise.
 
     The normal classes are those that were said to fit, unless --normal says others. --split auto is test, and
-    everything of a path that is not divided.
+    everything of a path that is not divided. --out FOLDER writes test.json, the document of --json, and
+    scores.csv, a row per image.
 
     Examples:
 
@@ -129,10 +133,10 @@ def judge(
     """
     from robustbench_lite.cli_outliers_judge import run_test
 
-    run_test(common, detector, names(normal), defect_rate, masks)
+    run_test(common, detector, names(normal), defect_rate, masks, overwrite=overwrite)
 
 
-@with_scoring
+@with_scoring("scores")
 @console.guarded
 def score(
     common: Common,
@@ -153,7 +157,7 @@ def score(
     run_score(common, detector, overwrite=overwrite, heatmaps=not no_heatmaps)
 
 
-@with_scoring
+@with_scoring("the detector's folder")
 @console.guarded
 def probe(
     common: Common,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_outliers_data import opened, told
+from robustbench_lite.cli_outliers_files import DOCUMENT, TABLE, test_folder, write_test
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,8 +24,17 @@ if TYPE_CHECKING:
     from robustbench_lite.outliers.store import DetectorRecord
 
 
-def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: float, masks: Path | None) -> None:
+def run_test(
+    common: Common,
+    folder: Path,
+    normal: Sequence[str],
+    defect_rate: float,
+    masks: Path | None,
+    *,
+    overwrite: bool = False,
+) -> None:
     """Score labelled images, and say how well the detector tells the outliers among them."""
+    out = test_folder(common.out, overwrite=overwrite)
     if common.data.partition(":")[0] == "images":
         raise InputError(
             f"test needs classes, and {common.data} has none.", "Give folder:PATH, a folder per class."
@@ -73,10 +83,14 @@ def run_test(common: Common, folder: Path, normal: Sequence[str], defect_rate: f
         "n_seen_before": int((~keep).sum()),
         "skipped": [{"file": s.file, "reason": s.reason} for s in scored.skipped],
     }
+    if out is not None:
+        write_test(out, result, images)
     if common.json:
         console.print_json(result)
     else:
         _print(result)
+        if out is not None:
+            console.stdout().print(f"files: {DOCUMENT}, {TABLE} in {out}", markup=False, soft_wrap=True)
     for line in _warnings(result):
         console.note(f"warning: {line}")
 
