@@ -46,7 +46,7 @@ def run_score(common: Common, folder: Path, *, overwrite: bool, heatmaps: bool) 
         _print({**plan, "n": len(dataset)}, as_json=common.json)
         return
     scored, status, error = Scored(), "done", None
-    pictures = Pictures(detector, out if heatmaps else None)
+    pictures = Pictures(detector, out, heatmaps=heatmaps)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -89,10 +89,14 @@ def _place(out: Path, overwrite: bool) -> Path:
             raise InputError(f"{out} exists, and holds no scores.", "Choose another --out.")
         if not overwrite:
             raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
-        for name in (TABLE, COLUMNS, SHEET):
-            (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / HEATMAPS, ignore_errors=True)
     return out
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier scoring has left."""
+    for name in (TABLE, COLUMNS, SHEET):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / HEATMAPS, ignore_errors=True)
 
 
 class Pictures:
@@ -100,12 +104,14 @@ class Pictures:
 
     Args:
         detector: whose maps.
-        out: where heat maps go; None: none are written.
+        place: the folder, cleared of what an earlier scoring has left when the first images come.
+        heatmaps: whether heat maps are written.
     """
 
-    def __init__(self, detector: Detector, out: Path | None) -> None:
+    def __init__(self, detector: Detector, place: Path, *, heatmaps: bool) -> None:
         self.scale = detector.map_scale
-        self.out = out
+        self.place = place
+        self.heatmaps = heatmaps
         self.most: list[tuple[float, int, _Picture]] = []
 
     def add(self, batch: Batch, rows: pd.DataFrame, maps: npt.NDArray[np.float32] | None) -> None:
@@ -113,8 +119,10 @@ class Pictures:
         from robustbench_lite.outliers.heatmaps import write_heatmaps
 
         images = batch.images.numpy()
-        if self.scale is not None and maps is not None and self.out is not None:
-            write_heatmaps(self.out / HEATMAPS, batch.files, images, maps, self.scale)
+        if not self.most:  # not before there is something in its place
+            _clear(self.place)
+        if self.scale is not None and maps is not None and self.heatmaps:
+            write_heatmaps(self.place / HEATMAPS, batch.files, images, maps, self.scale)
         scores = rows["score"].astype(float).tolist()
         alarms = rows["alarm"].tolist() if "alarm" in rows else [None] * len(scores)
         for i, score in enumerate(scores):

@@ -247,10 +247,10 @@ def test_score_writes_heat_maps_and_a_sheet(rb, detector, parts):
     assert {file.name for file in (parts / "scores").iterdir()} == {"scores.csv", "scores.parquet", "sheet.png"}
 
 
-def test_the_sheet_keeps_the_most_outlying_and_not_their_batches():
+def test_the_sheet_keeps_the_most_outlying_and_not_their_batches(tmp_path):
     """Of 100 batches of 4 the highest 60 scores, a NaN first; each picture is memory of its own."""
     detector = SimpleNamespace(map_scale=None)
-    pictures = Pictures(detector, None)  # type: ignore[arg-type]
+    pictures = Pictures(detector, tmp_path, heatmaps=False)  # type: ignore[arg-type]
     scores = np.random.default_rng(0).permutation(400).astype(np.float32)
     scores[7] = np.nan
     for k in range(100):
@@ -261,6 +261,20 @@ def test_the_sheet_keeps_the_most_outlying_and_not_their_batches():
     kept = [picture for _, _, picture in sorted(pictures.most, key=lambda entry: entry[:2], reverse=True)]
     assert [picture.file for picture in kept] == ["nan", *(f"{i}" for i in range(399, 0, -1) if i in scores)][:60]
     assert all(array.base is None for picture in kept for array in (picture.image, picture.found))
+
+
+def test_a_scoring_that_never_began_leaves_the_last_one(rb, detector, parts, monkeypatch):
+    assert rb("outliers", "score", "detector", "--data", "folder:parts/test", "--out", "kept").code == 0
+    before = (parts / "kept/scores.csv").read_bytes()
+
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("robustbench_lite.outliers.scored.score_images", stopped)
+    done = rb("outliers", "score", "detector", "--data", "folder:parts/test", "--out", "kept", "--overwrite")
+    assert (done.code, "no image was finished" in done.err) == (130, True)
+    assert (parts / "kept/scores.csv").read_bytes() == before
+    assert (parts / "kept/heatmaps").is_dir()
 
 
 def test_no_number_comes_first_and_is_said():
