@@ -57,7 +57,7 @@ def detector(rb, parts):
     return done.document
 
 
-FIT = ("--score", "pca(components=8)", "--false-alarms", "0.05")
+FIT = ("--score", "pca(components=8)", "--false-alarms", "0.05", "--no-probes")
 
 
 def test_fit_with_nothing_said(rb, tmp_path):

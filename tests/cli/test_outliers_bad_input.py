@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 SCORES = ("--score", "pca(components=4)")
-FIT = (*SCORES, "--false-alarms", "0.1")
+FIT = (*SCORES, "--false-alarms", "0.1", "--no-probes")
 
 
 LOADER = """
