@@ -9,10 +9,10 @@ from robustbench_lite.outliers.score import Score
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     # Surfaces: defects are small and local. Objects: an outlier differs in its whole shape.
     "surfaces": (
-        ("synthetic_defects", 0.3),
+        ("synthetic_defects", 0.5),
         ("hog", 0.3),
         ("image_statistics", 0.1),
-        ("nearest_statistics", 0.3),
+        ("nearest_statistics", 0.1),
     ),
     "objects": (("hog", 0.4), ("image_statistics", 0.1), ("nearest_statistics", 0.3), ("pca", 0.2)),
 }
