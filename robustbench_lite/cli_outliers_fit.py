@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,10 @@ def run_fit(common: Common, options: FitOptions) -> None:
         gathered = gather(of_classes(dataset, options.normal))
         division = divide(gathered, options.false_alarms, options.calibration, common.seed)
     told(common, dataset.notes, gathered.skipped)
-    _warn_of_classes(options.normal, dataset.class_names)
+    present = [name for label, name in enumerate(dataset.class_names) if (dataset.labels == label).any()]
+    _warn_of_classes(options.normal, present)
+    if not options.normal and len(present) < len(dataset.class_names):  # a train split of good parts only
+        options = replace(options, normal=present)
     plan = _plan(common, options, folder, dataset.split, gathered, division, members)
     expensive = {m["score"]: m["passes"] for m in plan["scores"] if m["passes"] > 1}
     if expensive and not common.quiet:

@@ -73,3 +73,17 @@ def test_whoever_forgets_normal_is_told(place, tmp_path):
     assert done.exit_code == 0, done.output
     assert "scratch too. Did you mean --normal good?" in done.output
     assert "normal: all classes" in done.output
+
+
+def test_a_train_split_of_good_parts_says_what_is_normal(tmp_path):
+    """Nobody need say --normal good, neither in fitting nor in testing."""
+    done = rb(
+        *("fit", "--data", "surfaces:32x60", "--score", "hog", "--false-alarms", "0.2", "--no-probes"),
+        *("--out", tmp_path / "d"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "Did you mean" not in done.output
+    assert "normal: good" in done.output
+    tested = rb("test", tmp_path / "d", "--data", "surfaces:32x60", "--json", "--quiet")
+    assert tested.exit_code == 0, tested.output
+    assert sorted(json.loads(tested.stdout)["per_class"]) == ["crack", "dent", "missing_print", "scratch", "stain"]
