@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,21 +40,11 @@ def write_test(out: Path, result: dict[str, Any], images: Judged) -> None:
     Raises:
         InputError: the place cannot be written.
     """
+    from robustbench_lite.outliers.store import whole_folder
+
     columns = [name for name in ("file", "class", "score", "alarm") if name in images.table]
     table = images.table[columns].assign(outlier=images.outlying)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
-            (work / DOCUMENT).write_text(text + "\n", encoding="utf-8")
-            table.to_csv(work / TABLE, index=False)
-            if out.exists():
-                shutil.rmtree(out)
-            work.chmod(0o755)
-            work.rename(out)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}.", "Choose another --out.") from None
+    with whole_folder(out) as work:
+        text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+        (work / DOCUMENT).write_text(text + "\n", encoding="utf-8")
+        table.to_csv(work / TABLE, index=False)

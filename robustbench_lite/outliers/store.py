@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +86,25 @@ def save_detector(
         map_scale=detector.map_scale,
         about=about or {},
     )
+    with whole_folder(folder) as work:
+        save_file({name: value.clone() for name, value in tensors.items()}, work / TENSORS)
+        (work / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+        for name, source in (files or {}).items():
+            shutil.copyfile(source, work / name)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of ``folder`` when all is written, or leaves it as it was.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            save_file({name: value.clone() for name, value in tensors.items()}, work / TENSORS)
-            (work / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
-            for name, source in (files or {}).items():
-                shutil.copyfile(source, work / name)
+            yield work
             if folder.exists():
                 shutil.rmtree(folder)
             work.chmod(0o755)
