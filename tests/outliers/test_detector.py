@@ -16,7 +16,7 @@ from robustbench_lite.outliers.detector import fit_detector
 from robustbench_lite.outliers.pca import PCA
 from robustbench_lite.outliers.presets import PRESETS, preset
 from robustbench_lite.outliers.score import Maps, Normals, in_batches
-from robustbench_lite.outliers.store import load_detector, save_detector
+from robustbench_lite.outliers.store import load_detector, save_detector, whole_folder
 from robustbench_lite.outliers.synthetic_defects import SyntheticDefects
 from robustbench_lite.outliers.tails import Tail
 from robustbench_lite.outliers.units import fingerprints
@@ -77,6 +77,18 @@ def test_the_maps_are_those_of_the_heaviest():
     fitted = fit_detector(Normals(waves(60, 0)), members)
     images = waves(3, 2)
     assert torch.equal(fitted.maps(images), fitted.members[1].scorer.maps(images))
+
+
+def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path):
+    place = tmp_path / "kept"
+    for text in ("first", "second"):
+        with whole_folder(place) as work:
+            (work / text).write_text(text)
+        assert [file.name for file in place.iterdir()] == [text]
+    with pytest.raises(KeyboardInterrupt), whole_folder(place) as work:
+        (work / "third").write_text("third")
+        raise KeyboardInterrupt
+    assert [file.name for file in tmp_path.rglob("*")] == ["kept", "second"]
 
 
 def test_a_damaged_file_is_told(detector, tmp_path):
