@@ -85,9 +85,14 @@ def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path):
         with whole_folder(place) as work:
             (work / text).write_text(text)
         assert [file.name for file in place.iterdir()] == [text]
-    with pytest.raises(KeyboardInterrupt), whole_folder(place) as work:
-        (work / "third").write_text("third")
-        raise KeyboardInterrupt
+
+    def stopped():
+        with whole_folder(place) as work:
+            (work / "third").write_text("third")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert [file.name for file in tmp_path.rglob("*")] == ["kept", "second"]
 
 
