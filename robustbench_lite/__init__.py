@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from robustbench_lite.reports.html import html_report
     from robustbench_lite.runs import Run, read_run
     from robustbench_lite.training.generators import train_generator
-    from robustbench_lite.training.loop import TrainingOptions
+    from robustbench_lite.training.options import TrainingOptions
+    from robustbench_lite.training.recipe import Recipe, make_recipe
     from robustbench_lite.training.trainer import train
     from robustbench_lite.types import Condition
 
@@ -38,8 +39,9 @@ _PUBLIC = {
     "Dataset": "data.dataset",
     "InputError": "errors",
     "RbError": "errors",
+    "Recipe": "training.recipe",
     "Run": "runs",
-    "TrainingOptions": "training.loop",
+    "TrainingOptions": "training.options",
     "breaking_points": "breaking",
     "evaluate": "evaluation",
     "fit_detector": "outliers.fitting",
@@ -48,6 +50,7 @@ _PUBLIC = {
     "load_dataset": "data.loading",
     "load_generator": "generative.loading",
     "make": "registry",
+    "make_recipe": "training.recipe",
     "open_detector": "outliers.opening",
     "read_run": "runs",
     "spec": "registry",
@@ -61,6 +64,7 @@ __all__ = [
     "Dataset",
     "InputError",
     "RbError",
+    "Recipe",
     "Run",
     "TrainingOptions",
     "__version__",
@@ -72,6 +76,7 @@ __all__ = [
     "load_dataset",
     "load_generator",
     "make",
+    "make_recipe",
     "open_detector",
     "read_run",
     "spec",

@@ -13,6 +13,7 @@ from robustbench_lite import __version__, console
 from robustbench_lite.cli_options import Baseline, Common, DetectorFolder, SaveImages, with_common
 from robustbench_lite.cli_outliers import group as outliers_group
 from robustbench_lite.cli_shift import shift
+from robustbench_lite.cli_train import train
 from robustbench_lite.errors import UnknownNameError
 
 
@@ -153,34 +154,7 @@ def evaluate(
     )
 
 
-@app.command()
-@with_common
-@console.guarded
-def train(
-    common: Common,
-    epochs: Annotated[int, typer.Option(help="At the most.")] = 30,
-    lr: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 3e-3,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.01,
-    patience: Annotated[int, typer.Option(help="Epochs without a better validation loss.")] = 10,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-) -> None:
-    """Train a small classifier or a model of images; the checkpoint says all that --model needs to know.
-
-    --model names the architecture: cnn (default), resnet, mlp, linear, torchvision:NAME, file.py:factory; or a
-    model of images: vae, autoencoder, …; see rb ls generators. It asks for no labels.
-    --limit and --first hold for the training images.
-
-    Examples:
-
-      rb train --data digits --out net.safetensors
-
-      rb train --data folder:parts --input-size 96 --channels 1 --model "cnn(width=16)" --out parts.safetensors
-
-      rb train --data folder:parts --input-size 64 --model "vae(latents=16)" --out vae.safetensors
-    """
-    from robustbench_lite.cli_train import run_training
-
-    run_training(common, epochs=epochs, lr=lr, weight_decay=weight_decay, patience=patience, overwrite=overwrite)
+app.command()(train)
 
 
 @app.command()

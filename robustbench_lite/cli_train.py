@@ -1,118 +1,140 @@
-"""What ``rb train`` does and prints."""
+"""The command ``rb train``: its options, and what they stand for."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
+
+import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_generator import generator_of, print_record, run_generator_training
-from robustbench_lite.errors import InputError
+from robustbench_lite.cli_options import Common, with_common
 
-if TYPE_CHECKING:
-    from robustbench_lite.training.loop import TrainingOptions
-
-DEFAULT_ARCHITECTURE = "cnn"
+LEARNING, REGULAR, ROBUST, INSTEAD = "Learning", "Regularisation", "Robustness", "Instead of one network"
 
 
-def run_training(
-    common: Common, *, epochs: int, lr: float, weight_decay: float, patience: int, overwrite: bool
+@with_common
+@console.guarded
+def train(
+    common: Common,
+    epochs: Annotated[int, typer.Option(help="At the most.", rich_help_panel=LEARNING)] = 30,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.", rich_help_panel=LEARNING)] = 3e-3,
+    optimizer: Annotated[str, typer.Option(help="adamw, adam or sgd.", rich_help_panel=LEARNING)] = "adamw",
+    momentum: Annotated[float, typer.Option(help="Of sgd.", rich_help_panel=LEARNING)] = 0.9,
+    schedule: Annotated[
+        str, typer.Option(help="Of the rate: one-cycle, cosine, step, constant.", rich_help_panel=LEARNING)
+    ] = "one-cycle",
+    patience: Annotated[
+        int, typer.Option(help="Epochs without a better one before it stops.", rich_help_panel=LEARNING)
+    ] = 10,
+    tune: Annotated[
+        str, typer.Option(help="What --weights leave to learn: all, head or last:N.", rich_help_panel=LEARNING)
+    ] = "all",
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Draw all classes equally often.", rich_help_panel=LEARNING)
+    ] = False,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="flip, flip-vertical, crop, trivialaugment, augmix, mixup: a list.", rich_help_panel=REGULAR
+        ),
+    ] = None,
+    weight_decay: Annotated[float, typer.Option(help="L2.", rich_help_panel=REGULAR)] = 0.01,
+    l1: Annotated[float, typer.Option(help="Weight of the absolute weights.", rich_help_panel=REGULAR)] = 0.0,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Share of features dropped before the last layer.", rich_help_panel=REGULAR),
+    ] = None,
+    label_smoothing: Annotated[
+        float, typer.Option(help="Share of a label spread over all classes.", rich_help_panel=REGULAR)
+    ] = 0.0,
+    ema: Annotated[
+        float | None, typer.Option(help="Decay of an average of the weights, like 0.999.", rich_help_panel=REGULAR)
+    ] = None,
+    adversarial: Annotated[
+        str | None,
+        typer.Option(help="fast, pgd, trades, or any attack: learn from attacked images.", rich_help_panel=ROBUST),
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="Of the attack: 0.03 or 8/255. (default: suits the data)", rich_help_panel=ROBUST),
+    ] = None,
+    norm: Annotated[str | None, typer.Option(help="Of the attack: linf, l2.", rich_help_panel=ROBUST)] = None,
+    steps: Annotated[int | None, typer.Option(help="Of the attack.", rich_help_panel=ROBUST)] = None,
+    step_size: Annotated[str | None, typer.Option(help="Of the attack.", rich_help_panel=ROBUST)] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of the training over which eps rises.", rich_help_panel=ROBUST)
+    ] = None,
+    shift: Annotated[
+        str | None,
+        typer.Option(
+            help='Learn from shifted images: "night(severity=1..4), gaussian_blur".', rich_help_panel=ROBUST
+        ),
+    ] = None,
+    mix: Annotated[
+        str | None, typer.Option(help='Weights: "clean=1, shift=1, attack=2".', rich_help_panel=ROBUST)
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Train all of standard, fast, pgd, trades, shift: one table.", rich_help_panel=INSTEAD),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="holdout, kfold:5, kfold:5x3, group:5, time:5: spread over folds.", rich_help_panel=INSTEAD
+        ),
+    ] = None,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Only look for a learning rate.", rich_help_panel=INSTEAD)
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Train on the train split, choose on the val split, say how it does on the test split, write the file."""
-    for flag in ("weights", "mean", "std"):
-        if getattr(common, flag) is not None:
-            raise InputError(f"--{flag} means nothing to training.", "Leave it out: mean and std are measured.")
-    if common.split != "test":
-        raise InputError(
-            f"--split {common.split} means nothing to training.",
-            "It learns from train, chooses on val, and reports on test.",
-        )
-    out = common.out or Path("net.safetensors")
-    if out.suffix != ".safetensors":
-        raise InputError(f"--out {out} must end in .safetensors.", f"For example --out {out.stem}.safetensors.")
-    if out.is_dir():
-        raise InputError(f"{out} is a folder.", "Choose another --out.")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
-    architecture = DEFAULT_ARCHITECTURE if common.model == "demo" else common.model
-    console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
-    with console.busy("loading", quiet=common.quiet):
-        from robustbench_lite.training.loop import TrainingOptions
+    """Train a classifier or a model of images; the checkpoint says all that --model needs to know.
 
-        options = TrainingOptions(
-            epochs=epochs,
-            lr=lr,
-            weight_decay=weight_decay,
-            batch_size=64 if common.batch_size is None else common.batch_size,
-            patience=patience,
-            seed=common.seed,
-        )
-        maker = generator_of(architecture)
-    if maker is not None:
-        run_generator_training(common, maker, options, out)
-    else:
-        _train_classifier(common, architecture, options, out)
+    --model names the architecture: cnn (default), resnet, mlp, linear, torchvision:NAME, file.py:factory; or a
+    model of images: vae, autoencoder, …; see rb ls generators. It asks for no labels.
+    --limit and --first hold for the training images.
 
+    Examples:
 
-def _train_classifier(common: Common, architecture: str, options: TrainingOptions, out: Path) -> None:
-    with console.busy("loading", quiet=common.quiet):
-        from robustbench_lite.classifiers.loading import resolve_device
-        from robustbench_lite.runner import load_data
-        from robustbench_lite.training.trainer import Epoch, train
-        from robustbench_lite.weights import check_writable, save_checkpoint
+      rb train --data digits --out net.safetensors
 
-        inputs, epochs = common.inputs(), options.epochs
-        device = resolve_device(common.device)
-        train_set = load_data(replace(inputs, split="train"))
-        val_set = load_data(replace(inputs, split="val", limit=None, first=None))
-    plan = {
-        "architecture": architecture,
-        "data": inputs.data,
-        "train_images": len(train_set),
-        "val_images": len(val_set),
-        "classes": len(train_set.class_names),
+      rb train --data folder:parts --input-size 96 --channels 1 --model "cnn(width=16)" --out parts.safetensors
+
+      rb train --data folder:parts --input-size 64 --model "vae(latents=16)" --out vae.safetensors
+    """
+    from robustbench_lite.cli_train_run import Asked, run_training
+
+    learning = {
         "epochs": epochs,
-        "checkpoint": str(out),
+        "lr": lr,
+        "optimizer": optimizer,
+        "momentum": momentum,
+        "schedule": schedule,
+        "weight_decay": weight_decay,
+        "l1": l1,
+        "dropout": dropout,
+        "label_smoothing": label_smoothing,
+        "ema": ema,
+        "batch_size": 64 if common.batch_size is None else common.batch_size,
+        "patience": patience,
+        "balanced": balanced,
+        "augment": tuple(name.strip() for name in augment.split(",")) if augment else (),
+        "seed": common.seed,
     }
-    if common.dry_run:
-        print_record(plan, as_json=common.json)
-        return
-    check_writable(out)
-    with console.progress_bar(quiet=common.quiet) as update:
-
-        def on_epoch(epoch: Epoch) -> None:
-            update(
-                epoch.epoch,
-                epochs,
-                f"validation accuracy {epoch.val_accuracy:.1%}, loss {epoch.val_loss:.3f}",
-            )
-            if common.verbose:
-                console.note(
-                    f"epoch {epoch.epoch}: train loss {epoch.train_loss:.4f}, "
-                    f"validation loss {epoch.val_loss:.4f}, accuracy {epoch.val_accuracy:.4f}"
-                )
-
-        trained = train(architecture, train_set, val_set, options, device=device, on_epoch=on_epoch)
-    save_checkpoint(out, trained.network, trained.info)
-    history = trained.info.history
-    best = history["epochs"][history["best_epoch"] - 1]
-    result = {
-        **plan,
-        "epochs": len(history["epochs"]),
-        "best_epoch": history["best_epoch"],
-        "val_accuracy": best["val_accuracy"],
-        "val_majority": _majority(val_set.labels),
-    }
-    print_record(result, as_json=common.json)
-    if best["val_accuracy"] <= result["val_majority"]:
-        console.note("warning: it does no better than always naming the most frequent class.")
-    if not common.quiet:
-        console.note(f"Next: rb attack --method pgd --model {out} --data {inputs.data}")
-
-
-def _majority(labels: Any) -> float:
-    import numpy as np
-
-    return float(np.bincount(labels).max() / len(labels))
+    attack = {"eps": eps, "norm": norm, "steps": steps, "step_size": step_size}
+    asked = Asked(
+        learning=learning,
+        adversarial=adversarial,
+        attack={name: value for name, value in attack.items() if value is not None},
+        warmup=warmup,
+        shift=shift,
+        mix=mix,
+        tune=tune,
+        compare=compare,
+        protocol=protocol,
+        find_lr=find_lr,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    run_training(common, asked)

@@ -11,7 +11,7 @@ from robustbench_lite.cli_options import Common
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:
-    from robustbench_lite.training.loop import TrainingOptions
+    from robustbench_lite.training.options import TrainingOptions
 
 LIKELIHOOD = "continuous density"
 """What its nats are: of the values as they are, not of grey levels. They compare with no other family's."""
@@ -29,7 +29,7 @@ def fit_density(common: Common, maker: Any, options: TrainingOptions, out: Path)
     from robustbench_lite.generative.loading import save_generator
     from robustbench_lite.generative.pixels import bits_per_dim
     from robustbench_lite.runner import load_data
-    from robustbench_lite.training.trainer import in_memory
+    from robustbench_lite.training.tensors import in_memory
     from robustbench_lite.weights import check_writable
 
     spec = registry.spec(maker)

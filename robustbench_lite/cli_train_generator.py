@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from robustbench_lite.training.generators import TrainedGenerator
-    from robustbench_lite.training.loop import TrainingOptions
+    from robustbench_lite.training.options import TrainingOptions
 
 
 def generator_of(text: str) -> Any | None:
@@ -42,7 +42,7 @@ def run_generator_training(common: Common, maker: Any, options: TrainingOptions,
         from robustbench_lite.generative.latent import VariationalModel
         from robustbench_lite.generative.loading import save_generator
         from robustbench_lite.runner import load_data
-        from robustbench_lite.training.trainer import in_memory
+        from robustbench_lite.training.tensors import in_memory
         from robustbench_lite.weights import check_writable
 
         inputs = common.inputs()

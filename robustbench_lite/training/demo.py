@@ -14,7 +14,7 @@ from robustbench_lite.classifiers.loading import load_classifier
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import stable_hash
-from robustbench_lite.training.loop import TrainingOptions
+from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.trainer import Trained, train
 from robustbench_lite.weights import save_checkpoint
 

@@ -15,7 +15,8 @@ from robustbench_lite.generative.latent import Trainable
 from robustbench_lite.generative.likelihoods import Binarise, binarised
 from robustbench_lite.generative.pixels import times
 from robustbench_lite.rng import stable_hash
-from robustbench_lite.training.loop import TrainingOptions, fit, seeded
+from robustbench_lite.training.loop import Hooks, Step, fit, seeded
+from robustbench_lite.training.options import TrainingOptions, check_for_generator
 
 GeneratorOptions = TrainingOptions
 """The same choices as for a classifier."""
@@ -28,6 +29,11 @@ class GeneratorEpoch(NamedTuple):
     train_loss: float
     val_loss: float
     lr: float
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Best is the smallest validation loss."""
+        return (self.val_loss,)
 
 
 class TrainedGenerator(NamedTuple):
@@ -63,6 +69,7 @@ def train_generator(
             first epoch on.
     """
     options = options or GeneratorOptions()
+    check_for_generator(options)
     maker = registry.make_one("generator", spec)
     if not hasattr(maker, "network"):
         raise InputError(f"{registry.spec(maker)} is no network: there is nothing to train.", "Call its fit().")
@@ -79,7 +86,7 @@ def train_generator(
         if how != "stochastic":
             train = binarised(train, how, lambda: _uniform(train, random))
 
-        def loss(chunk: Tensor) -> Tensor:
+        def loss(chunk: Tensor, step: Step) -> Tensor:
             images = train[chunk]
             if how == "stochastic":
                 images = binarised(images, how, lambda: _uniform(images, random))
@@ -88,16 +95,17 @@ def train_generator(
         def finished(epoch: int, train_loss: float, lr: float) -> GeneratorEpoch:
             return GeneratorEpoch(epoch, train_loss, _validate(network, val, options), lr)
 
-        best, epochs = fit(cast("nn.Module", network), len(train), loss, finished, options, on_epoch)
-    network.load_state_dict(best)
+        hooks = Hooks(finished, on_epoch, restored=lambda entry: GeneratorEpoch(**entry), random=(random,))
+        fitted = fit(cast("nn.Module", network), len(train), loss, options, hooks)
+    network.load_state_dict(fitted.best)
     network.eval().requires_grad_(False)
     history = {
-        "options": asdict(options),
+        "options": {**asdict(options), "augment": list(options.augment)},
         "train_images": len(train),
         "val_images": len(val),
         "torch": torch.__version__,
-        "epochs": [epoch._asdict() for epoch in epochs],
-        "best_epoch": min(epochs, key=lambda e: e.val_loss).epoch,
+        "epochs": [epoch._asdict() for epoch in fitted.epochs],
+        "best_epoch": min(fitted.epochs, key=lambda e: e.rank).epoch,
     }
     return TrainedGenerator(network, registry.spec(maker), history)
 

@@ -1,52 +1,37 @@
-"""What all trainings share: options, seeds, and the loop that keeps the best epoch."""
+"""What all trainings share: seeds, and the loop that keeps the best epoch and can be taken up again."""
 
 from __future__ import annotations
 
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import stable_hash
+from robustbench_lite.training.optimising import make_optimizer, make_schedule
+from robustbench_lite.training.options import TrainingOptions
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train.
+class Step(NamedTuple):
+    """Where the training is."""
 
-    Args:
-        epochs: at the most.
-        lr: peak learning rate of AdamW, which falls to zero along a cosine after a short warm-up.
-        weight_decay: of AdamW (Loshchilov & Hutter, ICLR 2019).
-        batch_size: images per step.
-        patience: epochs without a better validation loss before it stops.
-        seed: of initialisation and order.
-    """
+    epoch: int  # from 1
+    number: int  # of all steps, from 0
+    total: int  # steps of all epochs
 
-    epochs: int = 30
-    lr: float = 3e-3
-    weight_decay: float = 0.01
-    batch_size: int = 64
-    patience: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} is out of range.", "It must be at least 1.")
-        if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise InputError(
-                f"lr={self.lr}, weight_decay={self.weight_decay}: out of range.", "They are positive numbers."
-            )
+    @property
+    def progress(self) -> float:
+        """Share of the whole training that is behind it, in [0, 1)."""
+        return self.number / self.total
 
 
 class Judged(Protocol):
@@ -62,10 +47,47 @@ class Judged(Protocol):
 
     @property
     def val_loss(self) -> float:
-        """What the best epoch is chosen by."""
+        """Mean over the validation images."""
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """What the best epoch is chosen by: the smallest wins, the first of equals."""
+
+    def _asdict(self) -> dict[str, Any]: ...
 
 
 _Epoch = TypeVar("_Epoch", bound=Judged)
+
+
+@dataclass
+class Hooks(Generic[_Epoch]):
+    """Who else takes part in a training.
+
+    Args:
+        finished: from (epoch, train loss, learning rate) to what is said of the epoch.
+        on_epoch: called after every epoch.
+        undone: called with what is said of an epoch; True: that epoch is taken back, and trained again.
+        keep: called after every epoch with a state that ``begin`` takes; tensors, numbers, texts, lists, dicts.
+        begin: such a state, to go on from.
+        restored: from an entry of the state's history to what was said of that epoch.
+        random: generators that the loss draws from; they are a part of the state.
+    """
+
+    finished: Callable[[int, float, float], _Epoch]
+    on_epoch: Callable[[_Epoch], None]
+    undone: Callable[[_Epoch], bool] | None = None
+    keep: Callable[[dict[str, Any]], None] | None = None
+    begin: dict[str, Any] | None = None
+    restored: Callable[[dict[str, Any]], _Epoch] | None = None
+    random: Sequence[torch.Generator] = field(default_factory=tuple)
+
+
+class Fitted(NamedTuple, Generic[_Epoch]):
+    """The weights of the best epoch, all epochs, and whether the training was stopped from outside."""
+
+    best: dict[str, Tensor]
+    epochs: list[_Epoch]
+    interrupted: bool
 
 
 @contextmanager
@@ -82,71 +104,143 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def fit(
     network: nn.Module,
     count: int,
-    loss: Callable[[Tensor], Tensor],
-    finished: Callable[[int, float, float], _Epoch],
+    loss: Callable[[Tensor, Step], Tensor],
     options: TrainingOptions,
-    on_epoch: Callable[[_Epoch], None],
-) -> tuple[dict[str, Tensor], list[_Epoch]]:
-    """Train a network; the weights of the best epoch, and all epochs.
+    hooks: Hooks[_Epoch],
+    order: Callable[[int], Tensor] | None = None,
+) -> Fitted[_Epoch]:
+    """Train a network, inside ``seeded``.
+
+    After Ctrl-C what was finished is returned, if it is at least one epoch.
 
     Args:
         network: on its device.
         count: number of training images.
-        loss: mean loss of some of them, by their indices.
-        finished: from (epoch, train loss, learning rate) to what is said of the epoch.
+        loss: mean loss of some of them, by their indices on the CPU.
         options: how to train.
-        on_epoch: called after every epoch.
+        hooks: who else takes part.
+        order: the indices of an epoch; by default all, shuffled.
 
     Raises:
         InputError: the loss is not finite in the first epoch.
     """
-    device = next(network.parameters()).device
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
-    steps_per_epoch = math.ceil(count / options.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        options.lr,
-        total_steps=max(options.epochs * steps_per_epoch, 11),  # of 10 steps the warm-up would take zero
-        pct_start=0.1,
-        cycle_momentum=False,
-    )
-    best: dict[str, Tensor] = {}
-    history: list[_Epoch] = []
-    for epoch in range(1, options.epochs + 1):
-        lr = optimizer.param_groups[0]["lr"]
-        network.train()
-        total = torch.zeros((), device=device)
-        for chunk in _order(count, epoch, options):
-            value = loss(chunk.to(device))
-            optimizer.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += value.detach() * len(chunk)
-        judged = finished(epoch, float(total) / count, lr)
+    return _Loop(network, count, loss, options, hooks, order or (lambda e: shuffled(count, options.seed, e))).run()
+
+
+class _Loop(Generic[_Epoch]):
+    def __init__(
+        self,
+        network: nn.Module,
+        count: int,
+        loss: Callable[[Tensor, Step], Tensor],
+        options: TrainingOptions,
+        hooks: Hooks[_Epoch],
+        order: Callable[[int], Tensor],
+    ) -> None:
+        self.network, self.loss, self.options, self.hooks, self.order = network, loss, options, hooks, order
+        self.device = next(network.parameters()).device
+        self.steps = math.ceil(count / options.batch_size)
+        self.optimizer = make_optimizer(network, options)
+        self.schedule = make_schedule(self.optimizer, options, self.steps)
+        self.best: dict[str, Tensor] = {}
+        self.history: list[_Epoch] = []
+        if hooks.begin is not None:
+            self.restore(hooks.begin)
+
+    def run(self) -> Fitted[_Epoch]:
+        interrupted = False
+        try:
+            while len(self.history) < self.options.epochs and self.waiting < self.options.patience:
+                if not self.one_epoch():
+                    break
+        except KeyboardInterrupt:
+            if not self.history:
+                raise
+            interrupted = True
+        return Fitted(self.best, self.history, interrupted)
+
+    @property
+    def waiting(self) -> int:
+        """Epochs since the best one."""
+        return len(self.history) - min(self.history, key=lambda e: e.rank).epoch if self.history else 0
+
+    def one_epoch(self) -> bool:
+        """Train one, judge it, keep it; False if the loss is no longer finite."""
+        before = None if self.hooks.undone is None else copy.deepcopy(self.state())
+        epoch = len(self.history) + 1
+        lr = self.optimizer.param_groups[0]["lr"]
+        train_loss = self.train(epoch)
+        judged = self.hooks.finished(epoch, train_loss, lr)
         if not math.isfinite(judged.train_loss + judged.val_loss):
-            if not best:
+            if not self.best:
                 raise InputError(
                     f"training diverged in epoch {epoch}: the loss is not finite.",
-                    f"Give a smaller --lr than {options.lr:g}.",
+                    f"Give a smaller --lr than {self.options.lr:g}.",
                 )
             _log.warning("warning: training diverged in epoch %d; the best epoch before is kept.", epoch)
-            break
-        if not history or judged.val_loss < min(e.val_loss for e in history):
-            best = copy.deepcopy(network.state_dict())
-        history.append(judged)
-        on_epoch(judged)
-        if epoch - min(history, key=lambda e: e.val_loss).epoch >= options.patience:
-            break
-    return best, history
+            return False
+        if self.hooks.undone is not None and before is not None and self.hooks.undone(judged):
+            self.restore(before)
+            return True
+        if not self.history or judged.rank < min(e.rank for e in self.history):
+            self.best = copy.deepcopy(self.network.state_dict())
+        self.history.append(judged)
+        if self.hooks.keep is not None:
+            self.hooks.keep(self.state())
+        self.hooks.on_epoch(judged)
+        return True
+
+    def train(self, epoch: int) -> float:
+        """All batches of an epoch; their mean loss."""
+        self.network.train()
+        total, seen = torch.zeros((), device=self.device), 0
+        for number, chunk in enumerate(batches(self.order(epoch), self.options.batch_size)):
+            step = Step(epoch, (epoch - 1) * self.steps + number, self.options.epochs * self.steps)
+            value = self.loss(chunk, step)
+            self.optimizer.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.schedule.step()
+            total += value.detach() * len(chunk)
+            seen += len(chunk)
+        return float(total) / seen
+
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the training depends on."""
+        cuda = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "best": self.best,
+            "history": [epoch._asdict() for epoch in self.history],
+            "random": [torch.get_rng_state(), *cuda, *(random.get_state() for random in self.hooks.random)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.best = state["best"]
+        if self.hooks.restored is not None:
+            self.history = [self.hooks.restored(epoch) for epoch in state["history"]]
+        own, *others = state["random"]
+        torch.set_rng_state(own)
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(others.pop(0), self.device)
+        for random, saved in zip(self.hooks.random, others, strict=True):
+            random.set_state(saved)
 
 
-def _order(count: int, epoch: int, options: TrainingOptions) -> list[Tensor]:
-    """All indices, shuffled, a batch at a time."""
-    order = torch.randperm(
-        count, generator=torch.Generator().manual_seed(stable_hash("order", options.seed, epoch))
-    )
-    chunks = list(torch.split(order, options.batch_size))
+def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+    """All indices, in the order of an epoch."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(stable_hash("order", seed, epoch)))
+
+
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """The indices, a batch at a time."""
+    chunks = list(torch.split(order, size))
     if len(chunks) > 1 and len(chunks[-1]) == 1:  # batch norm cannot train on one image
         chunks[-2:] = [torch.cat(chunks[-2:])]
     return chunks

@@ -1,33 +1,48 @@
-"""Standard training of a classifier: deterministic, with early stopping on the validation split."""
+"""Training of a classifier: deterministic, on clean, shifted and attacked images, with early stopping."""
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from robustbench_lite.classifiers.loading import build_network
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
-from robustbench_lite.training.loop import TrainingOptions, fit, seeded
+from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
+from robustbench_lite.training.objective import Objective
+from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.recipe import Recipe
+from robustbench_lite.training.tensors import Tensors, in_memory, statistics
+from robustbench_lite.training.validating import validated
 from robustbench_lite.weights import CheckpointInfo
-
-MEMORY_BUDGET = 8 * 2**30  # bytes of images per split
 
 
 class Epoch(NamedTuple):
-    """What one epoch came to. Losses are cross-entropy in nats per image."""
+    """What one epoch came to. Losses are cross-entropy in nats per image.
+
+    ``train_loss`` and ``train_accuracy`` are of the images as the network was shown them, while it learned.
+    ``robust_accuracy`` and ``shift_accuracy`` are None unless the recipe has attacks or shifts.
+    """
 
     epoch: int
     train_loss: float
+    train_accuracy: float
     val_loss: float
     val_accuracy: float
     lr: float
+    seconds: float
+    robust_accuracy: float | None = None
+    shift_accuracy: float | None = None
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Best is the largest robust accuracy, if there is one, then the smallest validation loss."""
+        return (-(self.robust_accuracy or 0.0), self.val_loss)
 
 
 class Trained(NamedTuple):
@@ -37,23 +52,17 @@ class Trained(NamedTuple):
     info: CheckpointInfo
 
 
-class Tensors(NamedTuple):
-    """Images (N, C, H, W) and labels (N,), all in memory."""
-
-    images: Tensor
-    labels: Tensor
-
-
 def train(
     architecture: str,
     train_set: Dataset,
     val_set: Dataset,
     options: TrainingOptions | None = None,
     *,
+    recipe: Recipe | None = None,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Trained:
-    """Train a network from scratch and keep the epoch with the smallest validation loss.
+    """Train a network and keep the best epoch.
 
     The same seed gives the same weights on the same machine with one thread; no global generator is touched.
     Images are kept in memory as float32.
@@ -62,105 +71,77 @@ def train(
         architecture: a built-in network such as ``cnn(width=16)``, ``torchvision:resnet18``, ``file.py:factory``.
         train_set, val_set: labelled images of one shape.
         options: how to train.
+        recipe: what on, beside clean images.
         device: a torch device.
         on_epoch: called after every epoch.
 
     Raises:
         InputError: too few images or classes, or the loss is not finite from the first epoch on.
     """
-    options = options or TrainingOptions()
+    options, recipe = options or TrainingOptions(), (recipe or Recipe()).with_eps(train_set.eps)
     train_data, val_data = in_memory(train_set, device), in_memory(val_set, device)
-    seen = torch.bincount(train_data.labels, minlength=len(train_set.class_names))
+    classes, shape = len(train_set.class_names), train_set.image_shape
+    seen = torch.bincount(train_data.labels, minlength=classes)
     if int((seen > 0).sum()) < 2:
         raise InputError(
             f"the training split of {train_set.spec} holds one class only.", "A classifier needs two or more."
         )
-    shape = train_set.image_shape
-    mean, std = _statistics(train_data.images)
-    for data in (train_data, val_data):
-        _normalise(data.images, mean, std)
+    mean, std = statistics(train_data.images)
     with seeded(options.seed, torch.device(device)):  # dropout draws while it trains
-        network = build_network(architecture, num_classes=len(train_set.class_names), input_shape=shape).to(device)
-        best, history = _fit(network, train_data, val_data, options, on_epoch)
-    network.load_state_dict(best)
+        network = build_network(architecture, num_classes=classes, input_shape=shape).to(device)
+        objective = Objective(network, mean, std, train_data, recipe, options, classes)
+        fitted = _fit(objective, val_data, options, on_epoch)
+    network.load_state_dict(fitted.best)
     network.eval()
+    history = {
+        "options": {**asdict(options), "augment": list(options.augment)},
+        "data": train_set.spec,
+        "train_images": len(train_data.labels),
+        "train_manifest_sha256": train_set.manifest_hash,
+        "val_images": len(val_data.labels),
+        "torch": torch.__version__,
+        **_told(fitted),
+    }
     info = CheckpointInfo(
         architecture=architecture,
         class_names=list(train_set.class_names),
         input_shape=shape,
         mean=mean,
         std=std,
-        history={
-            "options": asdict(options),
-            "data": train_set.spec,
-            "train_images": len(train_data.labels),
-            "train_manifest_sha256": train_set.manifest_hash,
-            "val_images": len(val_data.labels),
-            "torch": torch.__version__,
-            "epochs": [epoch._asdict() for epoch in history],
-            "best_epoch": min(history, key=lambda e: e.val_loss).epoch,
-        },
+        history=history,
     )
     return Trained(network, info)
 
 
 def _fit(
-    network: nn.Module,
-    train_data: Tensors,
-    val_data: Tensors,
-    options: TrainingOptions,
-    on_epoch: Callable[[Epoch], None],
-) -> tuple[dict[str, Tensor], list[Epoch]]:
-    def loss(chunk: Tensor) -> Tensor:
-        return F.cross_entropy(network(train_data.images[chunk]), train_data.labels[chunk])
+    objective: Objective, val_data: Tensors, options: TrainingOptions, on_epoch: Callable[[Epoch], None]
+) -> Fitted[Epoch]:
+    began = time.perf_counter()
 
     def finished(epoch: int, train_loss: float, lr: float) -> Epoch:
-        return Epoch(epoch, train_loss, *_validate(network, val_data, options.batch_size), lr)
-
-    return fit(network, len(train_data.labels), loss, finished, options, on_epoch)
-
-
-@torch.no_grad()
-def _validate(network: nn.Module, data: Tensors, batch_size: int) -> tuple[float, float]:
-    network.eval()
-    loss, right = 0.0, 0
-    for start in range(0, len(data.labels), 4 * batch_size):
-        images, labels = (t[start : start + 4 * batch_size] for t in data)
-        logits = network(images)
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        right += int((logits.argmax(1) == labels).sum())
-    return loss / len(data.labels), right / len(data.labels)
-
-
-def in_memory(dataset: Dataset, device: str) -> Tensors:
-    """All images of a split that can be read, on a device.
-
-    Raises:
-        InputError: there are none, or too many for the memory.
-    """
-    needed = 4 * len(dataset) * math.prod(dataset.image_shape)
-    if needed > MEMORY_BUDGET:
-        raise InputError(
-            f"the {len(dataset)} images of the {dataset.split} split need {needed / 2**30:.0f} GiB in memory; "
-            f"the limit is {MEMORY_BUDGET / 2**30:.0f}.",
-            "Give a smaller --input-size, or --limit.",
+        nonlocal began
+        found = validated(objective, val_data, options.batch_size)
+        seconds, began = time.perf_counter() - began, time.perf_counter()
+        return Epoch(
+            epoch,
+            train_loss,
+            objective.take_accuracy(),
+            found.loss,
+            found.accuracy,
+            lr,
+            seconds,
+            found.robust_accuracy,
+            found.shift_accuracy,
         )
-    batches = [b for b in dataset.batches(256) if len(b.labels)]
-    if not batches:
-        raise InputError(f"the {dataset.split} split of {dataset.spec} holds no image.", "Check the data.")
-    return Tensors(
-        torch.cat([b.images for b in batches]).to(device), torch.cat([b.labels for b in batches]).to(device)
-    )
+
+    hooks = Hooks(finished, on_epoch, restored=lambda entry: Epoch(**entry))
+    return fit(objective.network, len(objective.data.labels), objective, options, hooks)
 
 
-def _statistics(images: Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel."""
-    mean = images.mean((0, 2, 3))
-    std = images.std((0, 2, 3)).clamp_min(1e-3)
-    return [round(v, 6) for v in mean.tolist()], [round(v, 6) for v in std.tolist()]
-
-
-def _normalise(images: Tensor, mean: list[float], std: list[float]) -> None:
-    """In place: a second copy of the training images could be one too many."""
-    images.sub_(torch.tensor(mean, device=images.device).view(1, -1, 1, 1))
-    images.div_(torch.tensor(std, device=images.device).view(1, -1, 1, 1))
+def _told(fitted: Fitted[Epoch]) -> dict[str, Any]:
+    """What a history says of the epochs."""
+    return {
+        "epochs": [epoch._asdict() for epoch in fitted.epochs],
+        "best_epoch": min(fitted.epochs, key=lambda e: e.rank).epoch,
+        "interrupted": fitted.interrupted,
+    }

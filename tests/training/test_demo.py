@@ -10,7 +10,7 @@ import torch
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.training import demo as module
 from robustbench_lite.training.demo import demo
-from robustbench_lite.training.trainer import TrainingOptions
+from robustbench_lite.training.options import TrainingOptions
 
 
 @pytest.fixture

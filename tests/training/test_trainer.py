@@ -12,8 +12,10 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
-from robustbench_lite.training import trainer
-from robustbench_lite.training.trainer import TrainingOptions, train
+from robustbench_lite.training import tensors, trainer
+from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.trainer import train
+from robustbench_lite.training.validating import Validated
 
 DROPOUT = """
 from torch import nn
@@ -120,11 +122,11 @@ def test_early_stopping_keeps_the_best_epoch(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 1.5, 1.0, 0.1])
     seen = []
 
-    def validate(network, data, batch_size):
-        seen.append({k: v.clone() for k, v in network.state_dict().items()})
-        return next(losses), 0.5
+    def validate(objective, data, batch_size):
+        seen.append({k: v.clone() for k, v in objective.network.state_dict().items()})
+        return Validated(next(losses), 0.5)
 
-    monkeypatch.setattr(trainer, "_validate", validate)
+    monkeypatch.setattr(trainer, "validated", validate)
     trained = train("linear", TRAIN, VAL, TrainingOptions(epochs=6, patience=3))
     assert len(seen) == 5  # the sixth never came
     assert trained.info.history["best_epoch"] == 2  # the fifth is not better, only as good
@@ -140,7 +142,7 @@ def test_a_loss_that_explodes_at_once_is_refused():
 
 def test_a_loss_that_explodes_later_leaves_the_last_good_epoch(monkeypatch):
     losses = iter([2.0, 1.0, math.nan])
-    monkeypatch.setattr(trainer, "_validate", lambda network, data, batch_size: (next(losses), 0.5))
+    monkeypatch.setattr(trainer, "validated", lambda *given: Validated(next(losses), 0.5))
     trained = train("linear", TRAIN, VAL, TrainingOptions(epochs=5))
     assert [e["val_loss"] for e in trained.info.history["epochs"]] == [2.0, 1.0]
     assert trained.info.history["best_epoch"] == 2
@@ -193,7 +195,7 @@ def test_impossible_options(wrong):
 
 
 def test_too_many_images_for_the_memory(monkeypatch):
-    monkeypatch.setattr(trainer, "MEMORY_BUDGET", 1000)
+    monkeypatch.setattr(tensors, "MEMORY_BUDGET", 1000)
     with pytest.raises(InputError, match="--input-size"):
         train("linear", TRAIN, VAL)
 

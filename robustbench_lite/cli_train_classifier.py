@@ -1,0 +1,86 @@
+"""What ``rb train`` does and prints with a classifier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustbench_lite import console
+from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_train_generator import print_record
+
+if TYPE_CHECKING:
+    from robustbench_lite.cli_train_run import Asked
+    from robustbench_lite.training.options import TrainingOptions
+
+
+def train_classifier(common: Common, architecture: str, options: TrainingOptions, asked: Asked, out: Path) -> None:
+    """Train one network, and say how it went."""
+    with console.busy("loading", quiet=common.quiet):
+        from robustbench_lite.classifiers.loading import resolve_device
+        from robustbench_lite.runner import load_data
+        from robustbench_lite.training.recipe import make_recipe
+        from robustbench_lite.training.trainer import Epoch, train
+        from robustbench_lite.weights import check_writable, save_checkpoint
+
+        inputs, epochs = common.inputs(), options.epochs
+        device = resolve_device(common.device)
+        train_set = load_data(replace(inputs, split="train"))
+        val_set = load_data(replace(inputs, split="val", limit=None, first=None))
+        recipe = make_recipe(
+            adversarial=asked.adversarial,
+            arguments=asked.attack,
+            shift=asked.shift,
+            mix=asked.mix,
+            warmup=asked.warmup,
+        ).with_eps(train_set.eps)
+    plan = {
+        "architecture": architecture,
+        "data": inputs.data,
+        "train_images": len(train_set),
+        "val_images": len(val_set),
+        "classes": len(train_set.class_names),
+        "epochs": epochs,
+        "checkpoint": str(out),
+    }
+    if common.dry_run:
+        print_record(plan, as_json=common.json)
+        return
+    check_writable(out)
+    with console.progress_bar(quiet=common.quiet) as update:
+
+        def on_epoch(epoch: Epoch) -> None:
+            update(
+                epoch.epoch,
+                epochs,
+                f"validation accuracy {epoch.val_accuracy:.1%}, loss {epoch.val_loss:.3f}",
+            )
+            if common.verbose:
+                console.note(
+                    f"epoch {epoch.epoch}: train loss {epoch.train_loss:.4f}, "
+                    f"validation loss {epoch.val_loss:.4f}, accuracy {epoch.val_accuracy:.4f}"
+                )
+
+        trained = train(architecture, train_set, val_set, options, recipe=recipe, device=device, on_epoch=on_epoch)
+    save_checkpoint(out, trained.network, trained.info)
+    history = trained.info.history
+    best = history["epochs"][history["best_epoch"] - 1]
+    result = {
+        **plan,
+        "epochs": len(history["epochs"]),
+        "best_epoch": history["best_epoch"],
+        "val_accuracy": best["val_accuracy"],
+        "val_majority": _majority(val_set.labels),
+    }
+    print_record(result, as_json=common.json)
+    if best["val_accuracy"] <= result["val_majority"]:
+        console.note("warning: it does no better than always naming the most frequent class.")
+    if not common.quiet:
+        console.note(f"Next: rb attack --method pgd --model {out} --data {inputs.data}")
+
+
+def _majority(labels: Any) -> float:
+    import numpy as np
+
+    return float(np.bincount(labels).max() / len(labels))

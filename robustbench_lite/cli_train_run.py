@@ -1,0 +1,61 @@
+"""What ``rb train`` was asked for, and who does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robustbench_lite import console
+from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_train_classifier import train_classifier
+from robustbench_lite.cli_train_generator import generator_of, run_generator_training
+from robustbench_lite.errors import InputError
+
+DEFAULT_ARCHITECTURE = "cnn"
+
+
+class Asked(NamedTuple):
+    """The options of ``rb train`` alone, as they were written."""
+
+    learning: dict[str, Any]  # of TrainingOptions
+    adversarial: str | None
+    attack: dict[str, Any]  # arguments of --adversarial that have options of their own
+    warmup: float | None
+    shift: str | None
+    mix: str | None
+    tune: str
+    compare: str | None
+    protocol: str | None
+    find_lr: bool
+    resume: bool
+    overwrite: bool
+
+
+def run_training(common: Common, asked: Asked) -> None:
+    """Train on the train split, choose on the val split, write the file."""
+    for flag in ("weights", "mean", "std"):
+        if getattr(common, flag) is not None:
+            raise InputError(f"--{flag} means nothing to training.", "Leave it out: mean and std are measured.")
+    if common.split != "test":
+        raise InputError(
+            f"--split {common.split} means nothing to training.",
+            "It learns from train, chooses on val, and reports on test.",
+        )
+    out = common.out or Path("net.safetensors")
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {out} must end in .safetensors.", f"For example --out {out.stem}.safetensors.")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder.", "Choose another --out.")
+    if out.exists() and not asked.overwrite:
+        raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
+    architecture = DEFAULT_ARCHITECTURE if common.model == "demo" else common.model
+    console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
+    with console.busy("loading", quiet=common.quiet):
+        from robustbench_lite.training.options import TrainingOptions
+
+        options = TrainingOptions(**asked.learning)
+        maker = generator_of(architecture)
+    if maker is not None:
+        run_generator_training(common, maker, options, out)
+    else:
+        train_classifier(common, architecture, options, asked, out)

@@ -1,0 +1,137 @@
+"""The loss of a batch: clean, shifted and attacked images, in one pass through the network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.classifiers.outputs import logits_of
+from robustbench_lite.rng import Streams
+from robustbench_lite.training.augmenting import augmented
+from robustbench_lite.training.loop import Step
+from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.recipe import Recipe
+from robustbench_lite.training.tensors import Tensors
+
+_CLEAN, _SHIFT, _ATTACK = range(3)
+
+
+class Drawn(NamedTuple):
+    """Places in a batch: of the images that stay clean or are shifted, and of those that are attacked."""
+
+    others: Tensor
+    shifted: Tensor
+    attacked: Tensor
+
+
+class Objective:
+    """The loss that is minimised, and how many images were right while it was.
+
+    Args:
+        network: takes normalised images; it is trained in place.
+        mean, std: of the normalisation, per channel.
+        data: the training images in [0, 1].
+        recipe: what is learnt from; its eps is filled in.
+        options: label smoothing, augmentation and seed.
+        num_classes: K.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: list[float],
+        std: list[float],
+        data: Tensors,
+        recipe: Recipe,
+        options: TrainingOptions,
+        num_classes: int,
+    ) -> None:
+        device = data.labels.device
+        self.network, self.data, self.recipe, self.options = network, data, recipe, options
+        self.num_classes = num_classes
+        self.classifier = Classifier(network, mean=mean, std=std, device=device)
+        self._shift = torch.tensor(mean, device=device).view(1, -1, 1, 1)
+        self._scale = torch.tensor(std, device=device).view(1, -1, 1, 1)
+        self._right, self._seen = torch.zeros((), dtype=torch.int64, device=device), 0
+
+    def __call__(self, chunk: Tensor, step: Step) -> Tensor:
+        """Mean loss of the images with these indices."""
+        images, labels = self.data.images[chunk.to(self.data.images.device)], self.data.labels[chunk]
+        streams = Streams(
+            self.options.seed, f"training, epoch {step.epoch}", tuple(self.data.ids[i] for i in chunk.tolist())
+        )
+        if self.options.augment:
+            images, labels = augmented(images, labels, self.options.augment, self.num_classes)
+        drawn = self._drawn(streams, images)
+        for number, shift in enumerate(self.recipe.shifts):
+            mine = drawn.shifted[drawn.shifted[:, 1] == number, 0]
+            if len(mine):
+                images = images.index_copy(0, mine, shift(images[mine], streams[mine]))
+        if len(drawn.attacked):
+            return self._with_attack(images, labels, streams, drawn, step)
+        logits = self.forward(images)
+        self._count(logits, labels)
+        return self.criterion(logits, labels).mean()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of images in [0, 1], with a graph, in the mode that the network is in."""
+        return logits_of(self.network((images - self._shift) / self._scale), len(images))
+
+    def criterion(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of each image, (N,)."""
+        return F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.options.label_smoothing)
+
+    def take_accuracy(self) -> float:
+        """Share of the images shown since the last call that were right in the form in which they were shown."""
+        share = int(self._right) / max(self._seen, 1)
+        self._right.zero_()
+        self._seen = 0
+        return share
+
+    def eps(self, step: Step) -> float:
+        """The budget at a step."""
+        defence, warmup = self.recipe.adversarial, self.recipe.warmup
+        full = 0.0 if defence is None else defence.eps or 0.0
+        return full * min(1.0, step.progress / warmup) if warmup else full
+
+    def _with_attack(self, images: Tensor, labels: Tensor, streams: Streams, drawn: Drawn, step: Step) -> Tensor:
+        defence = self.recipe.adversarial
+        assert defence is not None
+        attacked, others = drawn.attacked, drawn.others
+        clean, goals = images[attacked], labels[attacked]
+        adversarial = defence.attacked(self.classifier, clean, goals, streams[attacked], self.eps(step))
+        self.network.train()
+        # In one pass, so that batch norm sees what the network will see.
+        shown = [images[others], *([clean] if defence.sees_clean else []), adversarial]
+        logits = torch.split(self.forward(torch.cat(shown)), [len(part) for part in shown])
+        losses = [
+            self.criterion(logits[0], labels[others]),
+            defence.loss(logits[1] if defence.sees_clean else None, logits[-1], goals, self.criterion),
+        ]
+        self._count(torch.cat([logits[0], logits[-1]]), torch.cat([labels[others], goals]))
+        return torch.cat(losses).mean()
+
+    def _drawn(self, streams: Streams, images: Tensor) -> Drawn:
+        """Which image is what in this epoch."""
+        everything = torch.arange(len(images), device=images.device)
+        weights = torch.tensor(self.recipe.weights, device=images.device)
+        part = torch.full_like(everything, int(weights.argmax()))
+        if (weights > 0).sum() > 1:
+            draw = streams.uniform((), "part", like=images)
+            part = torch.searchsorted(weights.cumsum(0) / weights.sum(), draw, right=True).clamp_max(2)
+        shifted = everything[part == _SHIFT]
+        which = torch.zeros_like(shifted)
+        if len(shifted) and len(self.recipe.shifts) > 1:
+            draw = streams[shifted].uniform((), "which shift", like=images)
+            which = (draw * len(self.recipe.shifts)).long()
+        return Drawn(everything[part != _ATTACK], torch.stack([shifted, which], 1), everything[part == _ATTACK])
+
+    @torch.no_grad()
+    def _count(self, logits: Tensor, labels: Tensor) -> None:
+        truth = labels if labels.ndim == 1 else labels.argmax(1)
+        self._right += (logits.argmax(1) == truth).sum()
+        self._seen += len(labels)
