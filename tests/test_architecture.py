@@ -44,7 +44,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {"registry", "names", "descriptions", "runs", "metrics", "sweeps", "corruption_error"},
     "examples": {"runs"},
     "saving": {"data", "examples"},
-    "training": {"registry", "classifiers", "data", "attacks", "shifts", "applying", "search_space", "generative", "weights"},
+    "training": {
+        *("registry", "classifiers", "data", "attacks", "shifts", "applying", "search_space", "generative"),
+        "weights",
+    },
     "outliers": {
         *("registry", "references", "intervals", "classifiers", "data", "generative", "weights", "applying"),
         *("training", "sheets"),
