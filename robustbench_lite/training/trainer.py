@@ -27,6 +27,7 @@ class Epoch(NamedTuple):
 
     ``train_loss`` and ``train_accuracy`` are of the images as the network was shown them, while it learned.
     ``robust_accuracy`` and ``shift_accuracy`` are None unless the recipe has attacks or shifts.
+    ``seconds`` are of the clock, ``cpu_seconds`` of all threads of this process, both of training and validation.
     """
 
     epoch: int
@@ -38,6 +39,7 @@ class Epoch(NamedTuple):
     seconds: float
     robust_accuracy: float | None = None
     shift_accuracy: float | None = None
+    cpu_seconds: float | None = None
 
     @property
     def rank(self) -> tuple[float, ...]:
@@ -116,12 +118,13 @@ def train(
 def _fit(
     objective: Objective, val_data: Tensors, options: TrainingOptions, on_epoch: Callable[[Epoch], None]
 ) -> Fitted[Epoch]:
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
 
     def finished(epoch: int, train_loss: float, lr: float) -> Epoch:
-        nonlocal began
+        nonlocal began, cpu
         found = validated(objective, val_data, options.batch_size)
         seconds, began = time.perf_counter() - began, time.perf_counter()
+        cpu_seconds, cpu = time.process_time() - cpu, time.process_time()
         return Epoch(
             epoch,
             train_loss,
@@ -132,6 +135,7 @@ def _fit(
             seconds,
             found.robust_accuracy,
             found.shift_accuracy,
+            cpu_seconds,
         )
 
     hooks = Hooks(finished, on_epoch, restored=lambda entry: Epoch(**entry))

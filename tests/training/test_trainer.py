@@ -116,6 +116,7 @@ def test_the_description_says_what_was_done():
     assert info.mean == pytest.approx([float(pixels.mean())], abs=1e-5)
     assert info.std == pytest.approx([float(pixels.std())], abs=1e-5)
     assert not trained.network.training
+    assert all(e.seconds > 0 and e.cpu_seconds > 0 for e in epochs)
 
 
 def test_early_stopping_keeps_the_best_epoch(monkeypatch):
