@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from robustbench_lite.registry import make, spec
     from robustbench_lite.reports.html import html_report
     from robustbench_lite.runs import Run, read_run
+    from robustbench_lite.training.baselines import baselines
     from robustbench_lite.training.generators import train_generator
     from robustbench_lite.training.options import TrainingOptions
     from robustbench_lite.training.recipe import Recipe, make_recipe
@@ -42,6 +43,7 @@ _PUBLIC = {
     "Recipe": "training.recipe",
     "Run": "runs",
     "TrainingOptions": "training.options",
+    "baselines": "training.baselines",
     "breaking_points": "breaking",
     "evaluate": "evaluation",
     "fit_detector": "outliers.fitting",
@@ -68,6 +70,7 @@ __all__ = [
     "Run",
     "TrainingOptions",
     "__version__",
+    "baselines",
     "breaking_points",
     "evaluate",
     "fit_detector",

@@ -10,6 +10,9 @@ from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
 
+SAID = ("validation", "baselines")
+"""Entries of the history that --json has as well."""
+
 if TYPE_CHECKING:
     from robustbench_lite.cli_train_run import Asked
     from robustbench_lite.training.options import TrainingOptions
@@ -65,22 +68,25 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
         trained = train(architecture, train_set, val_set, options, recipe=recipe, device=device, on_epoch=on_epoch)
     save_checkpoint(out, trained.network, trained.info)
     history = trained.info.history
-    best = history["epochs"][history["best_epoch"] - 1]
     result = {
         **plan,
         "epochs": len(history["epochs"]),
         "best_epoch": history["best_epoch"],
-        "val_accuracy": best["val_accuracy"],
-        "val_majority": _majority(val_set.labels),
+        "val_accuracy": history["epochs"][history["best_epoch"] - 1]["val_accuracy"],
     }
-    print_record(result, as_json=common.json)
-    if best["val_accuracy"] <= result["val_majority"]:
+    if common.json:
+        console.print_json(result | {key: history[key] for key in SAID})
+    else:
+        print_record(result, as_json=False)
+        print_training(history)
+    if history["baselines"][0]["gain_low"] <= 0:
         console.note("warning: it does no better than always naming the most frequent class.")
     if not common.quiet:
         console.note(f"Next: rb attack --method pgd --model {out} --data {inputs.data}")
 
 
-def _majority(labels: Any) -> float:
-    import numpy as np
+def print_training(history: dict[str, Any]) -> None:
+    """The network beside simple methods."""
+    from robustbench_lite.reports.training_table import training_table
 
-    return float(np.bincount(labels).max() / len(labels))
+    console.stdout().print(training_table(history))

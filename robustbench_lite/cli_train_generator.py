@@ -124,11 +124,5 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(_text(key, one) for one in value)
     if isinstance(value, float):
-        return (
-            f"{value:.1%}"
-            if key in ("val_accuracy", "val_majority")
-            else f"{value:.2f}"
-            if abs(value) >= 1
-            else f"{value:.3g}"
-        )
+        return f"{value:.1%}" if key == "val_accuracy" else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
     return str(value)

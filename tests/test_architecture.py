@@ -41,12 +41,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bisection": {"intervals", "runs"},
     "run_folder": {"runs"},
     "corruption_error": {"names", "runs", "shifts"},
-    "reports": {"registry", "names", "descriptions", "runs", "metrics", "sweeps", "corruption_error"},
+    "reports": {"registry", "names", "descriptions", "runs", "metrics", "sweeps", "corruption_error", "intervals"},
     "examples": {"runs"},
     "saving": {"data", "examples"},
     "training": {
         *("registry", "classifiers", "data", "attacks", "shifts", "applying", "search_space", "generative"),
-        "weights",
+        *("weights", "intervals"),
     },
     "outliers": {
         *("registry", "references", "intervals", "classifiers", "data", "generative", "weights", "applying"),

@@ -62,8 +62,7 @@ def _train() -> Trained:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that every machine of one kind trains the same network
     try:
-        return train(
-            ARCHITECTURE, load_dataset("digits", split="train"), load_dataset("digits", split="val"), OPTIONS
-        )
+        digits = load_dataset("digits", split="train"), load_dataset("digits", split="val")
+        return train(ARCHITECTURE, *digits, OPTIONS, baselines=False)
     finally:
         torch.set_num_threads(threads)

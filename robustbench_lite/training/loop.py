@@ -66,6 +66,7 @@ class Hooks(Generic[_Epoch]):
     Args:
         finished: from (epoch, train loss, learning rate) to what is said of the epoch.
         on_epoch: called after every epoch.
+        so_far: called after every epoch with what is said of all of them, also of those before ``begin``.
         undone: called with what is said of an epoch; True: that epoch is taken back, and trained again.
         keep: called after every epoch with a state that ``begin`` takes; tensors, numbers, texts, lists, dicts.
         begin: such a state, to go on from.
@@ -75,6 +76,7 @@ class Hooks(Generic[_Epoch]):
 
     finished: Callable[[int, float, float], _Epoch]
     on_epoch: Callable[[_Epoch], None]
+    so_far: Callable[[Sequence[_Epoch]], None] = lambda epochs: None
     undone: Callable[[_Epoch], bool] | None = None
     keep: Callable[[dict[str, Any]], None] | None = None
     begin: dict[str, Any] | None = None
@@ -188,6 +190,7 @@ class _Loop(Generic[_Epoch]):
         if self.hooks.keep is not None:
             self.hooks.keep(self.state())
         self.hooks.on_epoch(judged)
+        self.hooks.so_far(self.history)
         return True
 
     def train(self, epoch: int) -> float:

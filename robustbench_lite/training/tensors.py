@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
+from robustbench_lite.intervals import Groups
 
 MEMORY_BUDGET = 8 * 2**30  # bytes of images per split
 
 
 class Tensors(NamedTuple):
-    """Images (N, C, H, W) in [0, 1], labels (N,), and an id of each, all in memory."""
+    """Images (N, C, H, W) in [0, 1], labels (N,), an id and perhaps a group of each, all in memory."""
 
     images: Tensor
     labels: Tensor
     ids: tuple[str, ...]
+    groups: Groups = None
 
 
 def in_memory(dataset: Dataset, device: str) -> Tensors:
@@ -42,6 +45,7 @@ def in_memory(dataset: Dataset, device: str) -> Tensors:
         torch.cat([b.images for b in batches]).to(device),
         torch.cat([b.labels for b in batches]).to(device),
         tuple(i for b in batches for i in b.sample_ids),
+        None if dataset.groups is None else np.array([g for b in batches for g in b.groups or ()]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -13,12 +13,13 @@ from torch import nn
 from robustbench_lite.classifiers.loading import build_network
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
+from robustbench_lite.training.baselines import baselines_in, told
 from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.tensors import Tensors, in_memory, statistics
-from robustbench_lite.training.validating import validated
+from robustbench_lite.training.validating import right_answers, shares, validated
 from robustbench_lite.weights import CheckpointInfo
 
 
@@ -63,6 +64,8 @@ def train(
     recipe: Recipe | None = None,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_history: Callable[[dict[str, Any]], None] = lambda history: None,
+    baselines: bool = True,
 ) -> Trained:
     """Train a network and keep the best epoch.
 
@@ -76,6 +79,8 @@ def train(
         recipe: what on, beside clean images.
         device: a torch device.
         on_epoch: called after every epoch.
+        on_history: called after every epoch with the history so far.
+        baselines: also say what simple methods reach on the same images.
 
     Raises:
         InputError: too few images or classes, or the loss is not finite from the first epoch on.
@@ -89,20 +94,32 @@ def train(
             f"the training split of {train_set.spec} holds one class only.", "A classifier needs two or more."
         )
     mean, std = statistics(train_data.images)
-    with seeded(options.seed, torch.device(device)):  # dropout draws while it trains
-        network = build_network(architecture, num_classes=classes, input_shape=shape).to(device)
-        objective = Objective(network, mean, std, train_data, recipe, options, classes)
-        fitted = _fit(objective, val_data, options, on_epoch)
-    network.load_state_dict(fitted.best)
-    network.eval()
-    history = {
+    simple = baselines_in(train_data, val_data, options.seed) if baselines else ()
+    about = {
         "options": {**asdict(options), "augment": list(options.augment)},
         "data": train_set.spec,
         "train_images": len(train_data.labels),
+        "train_labels": seen.tolist(),
         "train_manifest_sha256": train_set.manifest_hash,
         "val_images": len(val_data.labels),
         "torch": torch.__version__,
-        **_told(fitted),
+        "baselines": told(simple),
+    }
+    with seeded(options.seed, torch.device(device)):  # dropout draws while it trains
+        network = build_network(architecture, num_classes=classes, input_shape=shape).to(device)
+        objective = Objective(network, mean, std, train_data, recipe, options, classes)
+        fitted = _fit(
+            objective, val_data, options, on_epoch, lambda epochs: on_history({**about, **_told(epochs)})
+        )
+    network.load_state_dict(fitted.best)
+    network.eval()
+    right = right_answers(objective, val_data, options.batch_size)
+    history = {
+        **about,
+        **_told(fitted.epochs),
+        "interrupted": fitted.interrupted,
+        "validation": shares(right, val_data.groups),
+        "baselines": told(simple, right),
     }
     info = CheckpointInfo(
         architecture=architecture,
@@ -116,7 +133,11 @@ def train(
 
 
 def _fit(
-    objective: Objective, val_data: Tensors, options: TrainingOptions, on_epoch: Callable[[Epoch], None]
+    objective: Objective,
+    val_data: Tensors,
+    options: TrainingOptions,
+    on_epoch: Callable[[Epoch], None],
+    so_far: Callable[[Sequence[Epoch]], None],
 ) -> Fitted[Epoch]:
     began, cpu = time.perf_counter(), time.process_time()
 
@@ -138,14 +159,13 @@ def _fit(
             cpu_seconds,
         )
 
-    hooks = Hooks(finished, on_epoch, restored=lambda entry: Epoch(**entry))
+    hooks = Hooks(finished, on_epoch, so_far, restored=lambda entry: Epoch(**entry))
     return fit(objective.network, len(objective.data.labels), objective, options, hooks)
 
 
-def _told(fitted: Fitted[Epoch]) -> dict[str, Any]:
+def _told(epochs: Sequence[Epoch]) -> dict[str, Any]:
     """What a history says of the epochs."""
     return {
-        "epochs": [epoch._asdict() for epoch in fitted.epochs],
-        "best_epoch": min(fitted.epochs, key=lambda e: e.rank).epoch,
-        "interrupted": fitted.interrupted,
+        "epochs": [epoch._asdict() for epoch in epochs],
+        "best_epoch": min(epochs, key=lambda e: e.rank).epoch,
     }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from robustbench_lite.intervals import Groups, proportion_interval
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.tensors import Tensors
 
@@ -36,3 +39,18 @@ def validated(objective: Objective, data: Tensors, batch_size: int) -> Validated
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         right += int((logits.argmax(1) == labels).sum())
     return Validated(loss / len(data.labels), right / len(data.labels))
+
+
+@torch.no_grad()
+def right_answers(objective: Objective, data: Tensors, batch_size: int) -> npt.NDArray[np.bool_]:
+    """Which images (N,) the network, as it is, gets right."""
+    objective.network.eval()
+    batches = zip(*(torch.split(part, 4 * batch_size) for part in (data.images, data.labels)), strict=True)
+    parts = [objective.forward(images).argmax(1) == labels for images, labels in batches]
+    return torch.cat(parts).cpu().numpy()
+
+
+def shares(right: npt.NDArray[np.bool_], groups: Groups) -> dict[str, Any]:
+    """What a history says of an accuracy: n, the share, and its 95 % interval."""
+    interval = proportion_interval(right, groups)
+    return {"n": len(right), "accuracy": float(right.mean()), "ci_low": interval.low, "ci_high": interval.high}

@@ -72,7 +72,9 @@ def test_what_is_trained_can_be_attacked(rb, tmp_path):
     assert done.code == 0
     assert done.document["epochs"] == 2
     assert done.document["checkpoint"] == "made/net.safetensors"
-    assert done.document["val_accuracy"] > 0.5 > done.document["val_majority"]
+    majority, *others = done.document["baselines"]
+    assert done.document["validation"]["accuracy"] == done.document["val_accuracy"] > 0.5 > majority["accuracy"]
+    assert [one["name"] for one in others] == ["nearest neighbour", "logistic regression"]
     assert [p.name for p in (tmp_path / "made").iterdir()] == ["net.safetensors"]
     attacked = rb("attack", "--method", "fgsm", "--model", "made/net.safetensors", "--limit", 40, "--json")
     assert attacked.document["model"] == "made/net.safetensors"
