@@ -41,9 +41,9 @@ def train(
     weight_decay: Annotated[float, typer.Option(help="L2.", rich_help_panel=REGULAR)] = 0.01,
     l1: Annotated[float, typer.Option(help="Weight of the absolute weights.", rich_help_panel=REGULAR)] = 0.0,
     dropout: Annotated[
-        float | None,
-        typer.Option(help="Share of features dropped before the last layer.", rich_help_panel=REGULAR),
-    ] = None,
+        float,
+        typer.Option(help="Share of features dropped before the last linear layer.", rich_help_panel=REGULAR),
+    ] = 0.0,
     label_smoothing: Annotated[
         float, typer.Option(help="Share of a label spread over all classes.", rich_help_panel=REGULAR)
     ] = 0.0,

@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.rng import stable_hash
-from robustbench_lite.training.optimising import make_optimizer, make_schedule
+from robustbench_lite.training.averaging import MovingAverage
+from robustbench_lite.training.optimising import l1_norm, make_optimizer, make_schedule
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.sampling import shuffled
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def fit(
         loss: mean loss of some of them, by their indices on the CPU.
         options: how to train.
         hooks: who else takes part.
-        order: the indices of an epoch; by default all, shuffled.
+        order: the indices of an epoch, at most ``count``; by default all, shuffled.
 
     Raises:
         InputError: the loss is not finite in the first epoch.
@@ -144,6 +145,7 @@ class _Loop(Generic[_Epoch]):
         self.steps = math.ceil(count / options.batch_size)
         self.optimizer = make_optimizer(network, options)
         self.schedule = make_schedule(self.optimizer, options, self.steps)
+        self.average = None if options.ema is None else MovingAverage(network, options.ema)
         self.best: dict[str, Tensor] = {}
         self.history: list[_Epoch] = []
         if hooks.begin is not None:
@@ -166,13 +168,18 @@ class _Loop(Generic[_Epoch]):
         """Epochs since the best one."""
         return len(self.history) - min(self.history, key=lambda e: e.rank).epoch if self.history else 0
 
+    def shown(self) -> AbstractContextManager[None]:
+        """The network with the weights that are judged and kept, which are not those that are trained."""
+        return nullcontext() if self.average is None else self.average.shown()
+
     def one_epoch(self) -> bool:
         """Train one, judge it, keep it; False if the loss is no longer finite."""
         before = None if self.hooks.undone is None else copy.deepcopy(self.state())
         epoch = len(self.history) + 1
         lr = self.optimizer.param_groups[0]["lr"]
         train_loss = self.train(epoch)
-        judged = self.hooks.finished(epoch, train_loss, lr)
+        with self.shown():
+            judged = self.hooks.finished(epoch, train_loss, lr)
         if not math.isfinite(judged.train_loss + judged.val_loss):
             if not self.best:
                 raise InputError(
@@ -185,7 +192,8 @@ class _Loop(Generic[_Epoch]):
             self.restore(before)
             return True
         if not self.history or judged.rank < min(e.rank for e in self.history):
-            self.best = copy.deepcopy(self.network.state_dict())
+            with self.shown():
+                self.best = copy.deepcopy(self.network.state_dict())
         self.history.append(judged)
         if self.hooks.keep is not None:
             self.hooks.keep(self.state())
@@ -201,9 +209,12 @@ class _Loop(Generic[_Epoch]):
             step = Step(epoch, (epoch - 1) * self.steps + number, self.options.epochs * self.steps)
             value = self.loss(chunk, step)
             self.optimizer.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
+            goal = value + self.options.l1 * l1_norm(self.network) if self.options.l1 else value
+            goal.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.schedule.step()
+            if self.average is not None:
+                self.average.update(step.number)
             total += value.detach() * len(chunk)
             seen += len(chunk)
         return float(total) / seen
@@ -215,6 +226,7 @@ class _Loop(Generic[_Epoch]):
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state(),
             "best": self.best,
             "history": [epoch._asdict() for epoch in self.history],
             "random": [torch.get_rng_state(), *cuda, *(random.get_state() for random in self.hooks.random)],
@@ -225,6 +237,8 @@ class _Loop(Generic[_Epoch]):
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.restore(state["average"])
         self.best = state["best"]
         if self.hooks.restored is not None:
             self.history = [self.hooks.restored(epoch) for epoch in state["history"]]
@@ -234,11 +248,6 @@ class _Loop(Generic[_Epoch]):
             torch.cuda.set_rng_state(others.pop(0), self.device)
         for random, saved in zip(self.hooks.random, others, strict=True):
             random.set_state(saved)
-
-
-def shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    """All indices, in the order of an epoch."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(stable_hash("order", seed, epoch)))
 
 
 def batches(order: Tensor, size: int) -> list[Tensor]:

@@ -61,9 +61,10 @@ class Objective:
     def __call__(self, chunk: Tensor, step: Step) -> Tensor:
         """Mean loss of the images with these indices."""
         images, labels = self.data.images[chunk.to(self.data.images.device)], self.data.labels[chunk]
-        streams = Streams(
-            self.options.seed, f"training, epoch {step.epoch}", tuple(self.data.ids[i] for i in chunk.tolist())
-        )
+        draw = f"training, epoch {step.epoch}"
+        if self.options.balanced:  # an image that comes twice in an epoch is not twice the same
+            draw += f", step {step.number}"
+        streams = Streams(self.options.seed, draw, tuple(self.data.ids[i] for i in chunk.tolist()))
         if self.options.augment:
             images, labels = augmented(images, labels, self.options.augment, self.num_classes)
         drawn = self._drawn(streams, images)

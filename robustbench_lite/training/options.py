@@ -27,13 +27,14 @@ class TrainingOptions:
             ``constant`` stays.
         weight_decay: L2 regularisation: decoupled in AdamW, added to the gradient in the others.
         l1: weight of the sum of the absolute weights in the loss.
-        dropout: share of the features before the last layer that are dropped in training; None leaves what the
-            network has.
+        dropout: share of the features before the last linear layer that are dropped in training, beside what the
+            network drops itself.
         label_smoothing: share of the label's probability that is spread over all classes.
-        ema: decay of the exponential moving average of the weights, which is then what is validated and kept.
+        ema: decay of the exponential moving average of the weights, which is then what is validated and kept;
+            None: no average.
         batch_size: images per step.
         patience: epochs without a better one before it stops.
-        balanced: draw all classes equally often, rare ones repeatedly.
+        balanced: show all classes equally often in every epoch, images of rare ones repeatedly.
         augment: what is done to training images, of ``AUGMENTATIONS``.
         seed: of initialisation, order and everything drawn.
     """
@@ -45,7 +46,7 @@ class TrainingOptions:
     schedule: ScheduleName = "one-cycle"
     weight_decay: float = 0.01
     l1: float = 0.0
-    dropout: float | None = None
+    dropout: float = 0.0
     label_smoothing: float = 0.0
     ema: float | None = None
     batch_size: int = 64

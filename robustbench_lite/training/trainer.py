@@ -14,10 +14,12 @@ from robustbench_lite.classifiers.loading import build_network
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.training.baselines import baselines_in, told
+from robustbench_lite.training.dropout import dropping
 from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
+from robustbench_lite.training.sampling import make_order
 from robustbench_lite.training.tensors import Tensors, in_memory, statistics
 from robustbench_lite.training.validating import right_answers, shares, validated
 from robustbench_lite.weights import CheckpointInfo
@@ -108,9 +110,10 @@ def train(
     with seeded(options.seed, torch.device(device)):  # dropout draws while it trains
         network = build_network(architecture, num_classes=classes, input_shape=shape).to(device)
         objective = Objective(network, mean, std, train_data, recipe, options, classes)
-        fitted = _fit(
-            objective, val_data, options, on_epoch, lambda epochs: on_history({**about, **_told(epochs)})
-        )
+        with dropping(options.dropout, objective.classifier, train_data.images):
+            fitted = _fit(
+                objective, val_data, options, on_epoch, lambda epochs: on_history({**about, **_told(epochs)})
+            )
     network.load_state_dict(fitted.best)
     network.eval()
     right = right_answers(objective, val_data, options.batch_size)
@@ -160,7 +163,8 @@ def _fit(
         )
 
     hooks = Hooks(finished, on_epoch, so_far, restored=lambda entry: Epoch(**entry))
-    return fit(objective.network, len(objective.data.labels), objective, options, hooks)
+    labels = objective.data.labels
+    return fit(objective.network, len(labels), objective, options, hooks, make_order(labels.cpu(), options))
 
 
 def _told(epochs: Sequence[Epoch]) -> dict[str, Any]:
