@@ -38,6 +38,7 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
             mix=asked.mix,
             warmup=asked.warmup,
         ).with_eps(train_set.eps)
+        recipe = recipe.fitting(train_set.image_shape[0])
     plan = {
         "architecture": architecture,
         "data": inputs.data,

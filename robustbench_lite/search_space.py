@@ -14,6 +14,7 @@ from torch import Tensor
 from robustbench_lite.applying import with_streams
 from robustbench_lite.errors import InputError
 from robustbench_lite.registry import make
+from robustbench_lite.shifts.published import Published
 from robustbench_lite.shifts.scale import ScaledShift
 from robustbench_lite.specs import Call, Range, format_call, parse
 from robustbench_lite.types import Condition, Shift, is_shift
@@ -104,6 +105,16 @@ def read_space(text: str) -> Space:
     calls = parse(text, ranges=True)
     if not any(isinstance(value, Range) for call in calls for value in call.arguments.values()):
         raise InputError(f"{text!r} has no range.", 'Write one: rb shift --search "night(exposure_ev=-4..-1)".')
+    return space_of(text, calls)
+
+
+def space_of(text: str, calls: Sequence[Call]) -> Space:
+    """The space of a chain of shifts, by its calls; without a range it is a single point.
+
+    Raises:
+        InputError: an attack, a range of something that is no number, that runs backwards, or whose ends the shift
+            refuses.
+    """
     parts, axes = [], []
     for i, call in enumerate(calls):
         ends = [_part(call, end) for end in ("low", "high")]  # each end must be allowed
@@ -121,7 +132,7 @@ def _part(call: Call, end: str) -> Shift:
     given = {k: getattr(v, end) if isinstance(v, Range) else v for k, v in call.arguments.items()}
     (part,) = make(format_call(Call(call.name, given, call.parts))).parts or (None,)
     if part is None or not is_shift(part):
-        raise InputError(f"{call.name} is no shift.", "A search varies shifts; for attacks there is rb attack.")
+        raise InputError(f"{call.name} is no shift.", "Ranges are for shifts; for attacks there is rb attack.")
     return part
 
 
@@ -130,5 +141,9 @@ def _axis(place: int, part: Shift, name: str, repeated: bool, key: str, found: R
         raise InputError(f"{key}={found.low:g}..{found.high:g} holds no range.", "Write the smaller number first.")
     hint = typing.get_type_hints(type(part)).get(key)
     kinds = {hint, *typing.get_args(hint)}
-    whole = int in kinds and float not in kinds
+    if not kinds & {int, float}:
+        raise InputError(
+            f"{name}: {key}={found.low:g}..{found.high:g}: only numbers have ranges.", "Give one value."
+        )
+    whole = float not in kinds or (isinstance(part, Published) and key == "severity")
     return Axis(place, key, f"{name}{f'#{place + 1}' * repeated}.{key}", found.low, found.high, whole)

@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "saving": {"data", "examples"},
     "training": {
         *("registry", "classifiers", "data", "attacks", "shifts", "applying", "search_space", "generative"),
-        *("weights", "intervals"),
+        *("weights", "intervals", "names", "references"),
     },
     "outliers": {
         *("registry", "references", "intervals", "classifiers", "data", "generative", "weights", "applying"),

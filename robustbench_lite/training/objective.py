@@ -15,13 +15,14 @@ from robustbench_lite.training.augmenting import augmented
 from robustbench_lite.training.loop import Step
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
+from robustbench_lite.training.shifting import under_shifts
 from robustbench_lite.training.tensors import Tensors
 
 _CLEAN, _SHIFT, _ATTACK = range(3)
 
 
 class Drawn(NamedTuple):
-    """Places in a batch: of the images that stay clean or are shifted, and of those that are attacked."""
+    """Places in a batch: of the images that are not attacked, of the shifted ones among them, of the attacked."""
 
     others: Tensor
     shifted: Tensor
@@ -68,10 +69,9 @@ class Objective:
         if self.options.augment:
             images, labels = augmented(images, labels, self.options.augment, self.num_classes)
         drawn = self._drawn(streams, images)
-        for number, shift in enumerate(self.recipe.shifts):
-            mine = drawn.shifted[drawn.shifted[:, 1] == number, 0]
-            if len(mine):
-                images = images.index_copy(0, mine, shift(images[mine], streams[mine]))
+        if len(drawn.shifted):
+            changed = under_shifts(self.recipe.shifts, images[drawn.shifted], streams[drawn.shifted])
+            images = images.index_copy(0, drawn.shifted, changed)
         if len(drawn.attacked):
             return self._with_attack(images, labels, streams, drawn, step)
         logits = self.forward(images)
@@ -122,14 +122,10 @@ class Objective:
         weights = torch.tensor(self.recipe.weights, device=images.device)
         part = torch.full_like(everything, int(weights.argmax()))
         if (weights > 0).sum() > 1:
+            bounds = weights.cumsum(0)
             draw = streams.uniform((), "part", like=images)
-            part = torch.searchsorted(weights.cumsum(0) / weights.sum(), draw, right=True).clamp_max(2)
-        shifted = everything[part == _SHIFT]
-        which = torch.zeros_like(shifted)
-        if len(shifted) and len(self.recipe.shifts) > 1:
-            draw = streams[shifted].uniform((), "which shift", like=images)
-            which = (draw * len(self.recipe.shifts)).long()
-        return Drawn(everything[part != _ATTACK], torch.stack([shifted, which], 1), everything[part == _ATTACK])
+            part = torch.searchsorted(bounds / bounds[-1], draw, right=True)
+        return Drawn(everything[part != _ATTACK], everything[part == _SHIFT], everything[part == _ATTACK])
 
     @torch.no_grad()
     def _count(self, logits: Tensor, labels: Tensor) -> None:

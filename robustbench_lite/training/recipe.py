@@ -66,6 +66,14 @@ class Recipe:
             raise InputError(f"the data have no usual budget in {defence.norm}.", "Give --eps.")
         return replace(self, adversarial=replace(defence, eps=usual[defence.norm]))  # type: ignore[type-var]
 
+    def fitting(self, channels: int) -> Recipe:
+        """The recipe less the shifts of a risk that need colour which images of so many channels have not.
+
+        Raises:
+            InputError: such a shift was named itself.
+        """
+        return replace(self, shifts=tuple(shift.fitting(channels) for shift in self.shifts))
+
 
 _FLAG = {"clean": "data", "shift": "shift", "attack": "adversarial"}
 

@@ -21,7 +21,7 @@ from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.sampling import make_order
 from robustbench_lite.training.tensors import Tensors, in_memory, statistics
-from robustbench_lite.training.validating import right_answers, shares, validated
+from robustbench_lite.training.validating import right_answers, shares, shifted_images, validated
 from robustbench_lite.weights import CheckpointInfo
 
 
@@ -87,7 +87,8 @@ def train(
     Raises:
         InputError: too few images or classes, or the loss is not finite from the first epoch on.
     """
-    options, recipe = options or TrainingOptions(), (recipe or Recipe()).with_eps(train_set.eps)
+    options, recipe = options or TrainingOptions(), recipe or Recipe()
+    recipe = recipe.with_eps(train_set.eps).fitting(train_set.image_shape[0])
     train_data, val_data = in_memory(train_set, device), in_memory(val_set, device)
     classes, shape = len(train_set.class_names), train_set.image_shape
     seen = torch.bincount(train_data.labels, minlength=classes)
@@ -142,11 +143,12 @@ def _fit(
     on_epoch: Callable[[Epoch], None],
     so_far: Callable[[Sequence[Epoch]], None],
 ) -> Fitted[Epoch]:
+    shifted = shifted_images(objective.recipe, val_data, options.seed)
     began, cpu = time.perf_counter(), time.process_time()
 
     def finished(epoch: int, train_loss: float, lr: float) -> Epoch:
         nonlocal began, cpu
-        found = validated(objective, val_data, options.batch_size)
+        found = validated(objective, val_data, options.batch_size, shifted)
         seconds, began = time.perf_counter() - began, time.perf_counter()
         cpu_seconds, cpu = time.process_time() - cpu, time.process_time()
         return Epoch(

@@ -7,18 +7,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_lite.intervals import Groups, proportion_interval
+from robustbench_lite.rng import Streams
 from robustbench_lite.training.objective import Objective
+from robustbench_lite.training.recipe import PARTS, Recipe
+from robustbench_lite.training.shifting import under_shifts
 from robustbench_lite.training.tensors import Tensors
+
+_CHUNK = 1024  # images that are shifted at a time
 
 
 class Validated(NamedTuple):
     """Means over the validation images; None: not asked for.
 
-    ``loss`` is the cross-entropy in nats, of what the network is trained for: of clean images, or of clean and
-    shifted ones. ``robust_accuracy`` is that under the attack of validation, ``shift_accuracy`` under the shifts.
+    ``loss`` is the cross-entropy in nats, of what the network is trained for: of clean images, or the mean of
+    those and of shifted ones. ``robust_accuracy`` is that under the attack of validation, ``shift_accuracy`` that
+    under the shifts.
     """
 
     loss: float
@@ -27,18 +34,41 @@ class Validated(NamedTuple):
     shift_accuracy: float | None = None
 
 
+def shifted_images(recipe: Recipe, data: Tensors, seed: int) -> Tensor | None:
+    """Validation images (N, C, H, W) under the shifts, once and for all; None if it learns from no shift."""
+    if not recipe.weights[PARTS.index("shift")]:
+        return None
+    out = torch.empty_like(data.images)
+    for start in range(0, len(out), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        out[chunk] = under_shifts(recipe.shifts, data.images[chunk], Streams(seed, "validation", data.ids[chunk]))
+    return out
+
+
 @torch.no_grad()
-def validated(objective: Objective, data: Tensors, batch_size: int) -> Validated:
-    """Loss and accuracies on validation images (N, C, H, W) in [0, 1], the same draws in every epoch."""
+def validated(objective: Objective, data: Tensors, batch_size: int, shifted: Tensor | None = None) -> Validated:
+    """Loss and accuracies on validation images (N, C, H, W) in [0, 1], and on what shifts have made of them."""
     objective.network.eval()
+    clean = _mean(objective, data.images, data.labels, batch_size)
+    if shifted is None:
+        return Validated(*clean)
+    under = _mean(objective, shifted, data.labels, batch_size)
+    return Validated((clean.loss + under.loss) / 2, clean.accuracy, shift_accuracy=under.accuracy)
+
+
+class _Mean(NamedTuple):
+    loss: float
+    accuracy: float
+
+
+def _mean(objective: Objective, images: Tensor, labels: Tensor, batch_size: int) -> _Mean:
     loss, right = 0.0, 0
-    for start in range(0, len(data.labels), 4 * batch_size):
+    for start in range(0, len(labels), 4 * batch_size):
         chunk = slice(start, start + 4 * batch_size)
-        images, labels = data.images[chunk], data.labels[chunk]
-        logits = objective.forward(images)
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        right += int((logits.argmax(1) == labels).sum())
-    return Validated(loss / len(data.labels), right / len(data.labels))
+        logits = objective.forward(images[chunk])
+        loss += float(F.cross_entropy(logits, labels[chunk], reduction="sum"))
+        right += int((logits.argmax(1) == labels[chunk]).sum())
+    return _Mean(loss / len(labels), right / len(labels))
 
 
 @torch.no_grad()
