@@ -252,7 +252,9 @@ def show(
 @app.command()
 @console.guarded
 def ls(
-    what: Annotated[str, typer.Argument(help="attacks, shifts, models, data, generators or scores.")] = "",
+    what: Annotated[
+        str, typer.Argument(help="attacks, shifts, models, data, generators, defences or scores.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List attacks, shifts, models and data sets with their parameters.

@@ -1,4 +1,4 @@
-"""What is registered in this package: names of attacks, shifts, networks, data sets and generators.
+"""What is registered in this package: attacks, shifts, networks, data sets, generators, defences, scores.
 
 A name stands for ``module:member``, which is imported when it is asked for.
 """
@@ -143,6 +143,11 @@ BUILTIN: dict[str, dict[str, str]] = {
         "mixture": f"{PACKAGE}.generative.density:Mixture",
         "autoencoder": f"{PACKAGE}.generative.autoencoder:Autoencoder",
         "vae": f"{PACKAGE}.generative.vae:VAE",
+    },
+    "defence": {
+        "fast": f"{PACKAGE}.training.fast:Fast",
+        "pgd": f"{PACKAGE}.training.madry:Madry",
+        "trades": f"{PACKAGE}.training.trades:Trades",
     },
     "score": {
         "pca": f"{PACKAGE}.outliers.pca:PCA",

@@ -126,10 +126,10 @@ def _make_part(call: Call) -> Attack | Shift:
 
 
 def make_one(kind: str, text: str) -> Any:
-    """The model of images or the score that a spec describes; ``spec`` is its inverse.
+    """The model of images, the defence or the score that a spec describes; ``spec`` is its inverse.
 
     Args:
-        kind: ``generator`` or ``score``.
+        kind: ``generator``, ``defence`` or ``score``.
         text: a registered name, ``file.py:Class``, or either with arguments.
 
     Raises:
@@ -234,7 +234,7 @@ def _fields(part: Any) -> list[dataclasses.Field[Any]]:
 def name_of(cls: type) -> str:
     """The name that ``load`` finds the class under."""
     here = f"{cls.__module__}:{cls.__qualname__}"
-    for kind in ("attack", "shift", "generator", "score"):
+    for kind in ("attack", "shift", "generator", "defence", "score"):
         for name, where in _known(kind).items():
             if where == here:
                 return name

@@ -76,7 +76,7 @@ def test_every_command_and_option_is_documented(command):
     assert [flag for flag in options if not is_mentioned(flag)] == []
 
 
-@pytest.mark.parametrize("kind", ["attack", "shift", "generator", "score"])
+@pytest.mark.parametrize("kind", ["attack", "shift", "generator", "defence", "score"])
 def test_every_argument_is_documented(kind):
     arguments = {a for entry in descriptions.describe(kind) for a in entry.parameters}
     assert [a for a in sorted(arguments) if not is_mentioned(a)] == []

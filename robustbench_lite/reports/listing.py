@@ -21,6 +21,7 @@ KINDS = {
     "models": "model",
     "data": "data",
     "generators": "generator",
+    "defences": "defence",
     "scores": "score",
 }
 _INDENT = " " * 18

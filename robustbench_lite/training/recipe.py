@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.specs import parse_number
+from robustbench_lite.training.defences import WARMUP, make_defence
 from robustbench_lite.training.shifting import ShiftRange, parse_shifts
 
 if TYPE_CHECKING:
@@ -93,16 +94,20 @@ def make_recipe(
         arguments: of ``adversarial``, beside those in the spec.
         shift: shifts with ranges, ``night(severity=1..4), gaussian_blur``.
         mix: ``clean=1, shift=1, attack=2``.
-        warmup: share of the training over which eps rises; by default what suits the attack.
+        warmup: share of the training over which eps rises; by default 0.3.
 
     Raises:
         InputError: what cannot be read, or does not fit together.
     """
+    if adversarial is None and (arguments or warmup is not None):
+        name = next(iter(arguments or {"warmup": None})).replace("_", "-")
+        raise InputError(f"--{name} means nothing without --adversarial.", "Give --adversarial, like pgd.")
+    default = 0.0 if adversarial is None else WARMUP
     return Recipe(
-        adversarial=None,
+        adversarial=None if adversarial is None else make_defence(adversarial, arguments),
         shifts=() if shift is None else parse_shifts(shift),
         mix=None if mix is None else parse_mix(mix),
-        warmup=warmup or 0.0,
+        warmup=default if warmup is None else warmup,
     )
 
 
