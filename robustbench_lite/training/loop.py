@@ -73,6 +73,7 @@ class Hooks(Generic[_Epoch]):
         begin: such a state, to go on from.
         restored: from an entry of the state's history to what was said of that epoch.
         random: generators that the loss draws from; they are a part of the state.
+        started: called right before the first epoch, when all that is made once has been made.
     """
 
     finished: Callable[[int, float, float], _Epoch]
@@ -83,6 +84,7 @@ class Hooks(Generic[_Epoch]):
     begin: dict[str, Any] | None = None
     restored: Callable[[dict[str, Any]], _Epoch] | None = None
     random: Sequence[torch.Generator] = field(default_factory=tuple)
+    started: Callable[[], None] = lambda: None
 
 
 class Fitted(NamedTuple, Generic[_Epoch]):
@@ -153,6 +155,7 @@ class _Loop(Generic[_Epoch]):
 
     def run(self) -> Fitted[_Epoch]:
         interrupted = False
+        self.hooks.started()
         try:
             while len(self.history) < self.options.epochs and self.waiting < self.options.patience:
                 if not self.one_epoch():

@@ -144,7 +144,12 @@ def _fit(
     so_far: Callable[[Sequence[Epoch]], None],
 ) -> Fitted[Epoch]:
     shifted = shifted_images(objective.recipe, val_data, options.seed)
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu = 0.0, 0.0
+
+    def started() -> None:
+        # Not before: the first optimiser of a process imports half of PyTorch, which is no cost of training.
+        nonlocal began, cpu
+        began, cpu = time.perf_counter(), time.process_time()
 
     def finished(epoch: int, train_loss: float, lr: float) -> Epoch:
         nonlocal began, cpu
@@ -164,7 +169,7 @@ def _fit(
             cpu_seconds,
         )
 
-    hooks = Hooks(finished, on_epoch, so_far, restored=lambda entry: Epoch(**entry))
+    hooks = Hooks(finished, on_epoch, so_far, restored=lambda entry: Epoch(**entry), started=started)
     labels = objective.data.labels
     return fit(objective.network, len(labels), objective, options, hooks, make_order(labels.cpu(), options))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
-from robustbench_lite.training import tensors, trainer
+from robustbench_lite.training import loop, optimising, tensors, trainer
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.trainer import train
 from robustbench_lite.training.validating import Validated
@@ -117,6 +118,18 @@ def test_the_description_says_what_was_done():
     assert info.std == pytest.approx([float(pixels.std())], abs=1e-5)
     assert not trained.network.training
     assert all(e.seconds > 0 and e.cpu_seconds > 0 for e in epochs)
+
+
+def test_the_time_of_an_epoch_is_not_that_of_getting_ready(monkeypatch):
+    """The first optimiser of a process takes seconds, and would be counted to whatever is trained first."""
+
+    def slow(*given):
+        time.sleep(1)
+        return optimising.make_optimizer(*given)
+
+    monkeypatch.setattr(loop, "make_optimizer", slow)
+    first, *_ = train("linear", TRAIN, VAL, TrainingOptions(epochs=2)).info.history["epochs"]
+    assert 0 < first["seconds"] < 1
 
 
 def test_early_stopping_keeps_the_best_epoch(monkeypatch):
