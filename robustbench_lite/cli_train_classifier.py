@@ -10,7 +10,7 @@ from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
 
-SAID = ("validation", "baselines")
+SAID = ("validation", "baselines", "verdicts")
 """Entries of the history that --json has as well."""
 
 if TYPE_CHECKING:
@@ -80,14 +80,15 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
     else:
         print_record(result, as_json=False)
         print_training(history)
-    if history["baselines"][0]["gain_low"] <= 0:
-        console.note("warning: it does no better than always naming the most frequent class.")
     if not common.quiet:
         console.note(f"Next: rb attack --method pgd --model {out} --data {inputs.data}")
 
 
 def print_training(history: dict[str, Any]) -> None:
-    """The network beside simple methods."""
+    """The network beside simple methods, and what is said of the training."""
     from robustbench_lite.reports.training_table import training_table
 
-    console.stdout().print(training_table(history))
+    terminal = console.stdout()
+    terminal.print(training_table(history))
+    for verdict in history["verdicts"]:
+        terminal.print(f"{verdict['text']} {verdict['remedy']}".rstrip(), markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from robustbench_lite.classifiers.loading import build_network
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.training.baselines import baselines_in, told
+from robustbench_lite.training.diagnosis import verdicts
 from robustbench_lite.training.dropout import dropping
 from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
 from robustbench_lite.training.objective import Objective
@@ -125,6 +126,7 @@ def train(
         "validation": shares(right, val_data.groups),
         "baselines": told(simple, right),
     }
+    history["verdicts"] = verdicts(history)
     info = CheckpointInfo(
         architecture=architecture,
         class_names=list(train_set.class_names),
