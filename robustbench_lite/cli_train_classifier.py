@@ -23,6 +23,7 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
         from robustbench_lite.runner import load_data
+        from robustbench_lite.training.augmenting import check_augmentations
         from robustbench_lite.training.recipe import make_recipe
         from robustbench_lite.training.trainer import Epoch, train
         from robustbench_lite.weights import check_writable, save_checkpoint
@@ -39,6 +40,7 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
             warmup=asked.warmup,
         ).with_eps(train_set.eps)
         recipe = recipe.fitting(train_set.image_shape[0])
+        check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
     plan = {
         "architecture": architecture,
         "data": inputs.data,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.outputs import logits_of
 from robustbench_lite.rng import Streams
-from robustbench_lite.training.augmenting import augmented
+from robustbench_lite.training.augmenting import augmented, mixed
 from robustbench_lite.training.loop import Step
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
@@ -62,18 +62,19 @@ class Objective:
     def __call__(self, chunk: Tensor, step: Step) -> Tensor:
         """Mean loss of the images with these indices."""
         images, labels = self.data.images[chunk.to(self.data.images.device)], self.data.labels[chunk]
-        draw = f"training, epoch {step.epoch}"
+        draw, ids = f"training, epoch {step.epoch}", [self.data.ids[i] for i in chunk.tolist()]
         if self.options.balanced:  # an image that comes twice in an epoch is not twice the same
-            draw += f", step {step.number}"
-        streams = Streams(self.options.seed, draw, tuple(self.data.ids[i] for i in chunk.tolist()))
-        if self.options.augment:
-            images, labels = augmented(images, labels, self.options.augment, self.num_classes)
+            draw, ids = f"{draw}, step {step.number}", [f"{place}: {name}" for place, name in enumerate(ids)]
+        streams = Streams(self.options.seed, draw, tuple(ids))
+        images = augmented(images, streams, self.options.augment)
         drawn = self._drawn(streams, images)
         if len(drawn.shifted):
             changed = under_shifts(self.recipe.shifts, images[drawn.shifted], streams[drawn.shifted])
             images = images.index_copy(0, drawn.shifted, changed)
         if len(drawn.attacked):
             return self._with_attack(images, labels, streams, drawn, step)
+        if "mixup" in self.options.augment:
+            images, labels = mixed(images, labels, self.num_classes)
         logits = self.forward(images)
         self._count(logits, labels)
         return self.criterion(logits, labels).mean()

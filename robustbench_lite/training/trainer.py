@@ -13,6 +13,7 @@ from torch import nn
 from robustbench_lite.classifiers.loading import build_network
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
+from robustbench_lite.training.augmenting import check_augmentations
 from robustbench_lite.training.baselines import baselines_in, told
 from robustbench_lite.training.diagnosis import verdicts
 from robustbench_lite.training.dropout import dropping
@@ -90,6 +91,7 @@ def train(
     """
     options, recipe = options or TrainingOptions(), recipe or Recipe()
     recipe = recipe.with_eps(train_set.eps).fitting(train_set.image_shape[0])
+    check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
     train_data, val_data = in_memory(train_set, device), in_memory(val_set, device)
     classes, shape = len(train_set.class_names), train_set.image_shape
     seen = torch.bincount(train_data.labels, minlength=classes)
