@@ -98,9 +98,7 @@ class ShiftRange:
                 check_colour(part, channels)
         if lacking:
             told = ", ".join(member.text.partition("(")[0] for member in lacking)
-            _log.warning(
-                "note: left out of %s, because images of %d channels have no colour: %s", self.text, channels, told
-            )
+            _log.warning("note: left out of %s, because the images have no colour: %s", self.text, told)
         return replace(self, members=tuple(member for member in self.members if member not in lacking))
 
 
