@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from robustbench_lite.training.generators import train_generator
     from robustbench_lite.training.options import TrainingOptions
     from robustbench_lite.training.recipe import Recipe, make_recipe
+    from robustbench_lite.training.starting import Start
     from robustbench_lite.training.trainer import train
     from robustbench_lite.types import Condition
 
@@ -42,6 +43,7 @@ _PUBLIC = {
     "RbError": "errors",
     "Recipe": "training.recipe",
     "Run": "runs",
+    "Start": "training.starting",
     "TrainingOptions": "training.options",
     "baselines": "training.baselines",
     "breaking_points": "breaking",
@@ -68,6 +70,7 @@ __all__ = [
     "RbError",
     "Recipe",
     "Run",
+    "Start",
     "TrainingOptions",
     "__version__",
     "baselines",

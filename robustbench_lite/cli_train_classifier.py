@@ -15,20 +15,25 @@ SAID = ("validation", "baselines", "verdicts")
 
 if TYPE_CHECKING:
     from robustbench_lite.cli_train_run import Asked
+    from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.training.options import TrainingOptions
+    from robustbench_lite.training.starting import Begun, Start
 
 
 def train_classifier(common: Common, architecture: str, options: TrainingOptions, asked: Asked, out: Path) -> None:
     """Train one network, and say how it went."""
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
+        from robustbench_lite.inputs import normalisation
         from robustbench_lite.runner import load_data
         from robustbench_lite.training.augmenting import check_augmentations
         from robustbench_lite.training.recipe import make_recipe
+        from robustbench_lite.training.starting import Start
         from robustbench_lite.training.trainer import Epoch, train
         from robustbench_lite.weights import check_writable, save_checkpoint
 
         inputs, epochs = common.inputs(), options.epochs
+        start = Start(common.weights, asked.tune, *normalisation(common.mean, common.std))
         device = resolve_device(common.device)
         train_set = load_data(replace(inputs, split="train"))
         val_set = load_data(replace(inputs, split="val", limit=None, first=None))
@@ -41,8 +46,9 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
         ).with_eps(train_set.eps)
         recipe = recipe.fitting(train_set.image_shape[0])
         check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
+    begun = _begun(common, architecture, start, train_set)
     plan = {
-        "architecture": architecture,
+        "architecture": begun.architecture,
         "data": inputs.data,
         "train_images": len(train_set),
         "val_images": len(val_set),
@@ -68,7 +74,16 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
                     f"validation loss {epoch.val_loss:.4f}, accuracy {epoch.val_accuracy:.4f}"
                 )
 
-        trained = train(architecture, train_set, val_set, options, recipe=recipe, device=device, on_epoch=on_epoch)
+        trained = train(
+            architecture,
+            train_set,
+            val_set,
+            options,
+            recipe=recipe,
+            start=start,
+            device=device,
+            on_epoch=on_epoch,
+        )
     save_checkpoint(out, trained.network, trained.info)
     history = trained.info.history
     result = {
@@ -84,6 +99,22 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
         print_training(history)
     if not common.quiet:
         console.note(f"Next: rb attack --method pgd --model {out} --data {inputs.data}")
+
+
+def _begun(common: Common, architecture: str, start: Start, train_set: Dataset) -> Begun:
+    """The network as the training will begin with it; what was done to the weights is said."""
+    import torch
+
+    from robustbench_lite.training.loop import seeded
+    from robustbench_lite.training.starting import begin
+
+    with seeded(common.seed, torch.device("cpu")):
+        begun = begin(
+            architecture, start, num_classes=len(train_set.class_names), input_shape=train_set.image_shape
+        )
+    for text in () if common.quiet else begun.notes:
+        console.note(f"note: {text}")
+    return begun
 
 
 def print_training(history: dict[str, Any]) -> None:

@@ -33,9 +33,6 @@ class Asked(NamedTuple):
 
 def run_training(common: Common, asked: Asked) -> None:
     """Train on the train split, choose on the val split, write the file."""
-    for flag in ("weights", "mean", "std"):
-        if getattr(common, flag) is not None:
-            raise InputError(f"--{flag} means nothing to training.", "Leave it out: mean and std are measured.")
     if common.split != "test":
         raise InputError(
             f"--split {common.split} means nothing to training.",
@@ -52,10 +49,20 @@ def run_training(common: Common, asked: Asked) -> None:
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.training.options import TrainingOptions
+        from robustbench_lite.training.starting import is_weights
 
         options = TrainingOptions(**asked.learning)
-        maker = generator_of(architecture)
+        maker = None if is_weights(architecture) else generator_of(architecture)
     if maker is not None:
+        _check_for_generator(common, asked)
         run_generator_training(common, maker, options, out)
     else:
         train_classifier(common, architecture, options, asked, out)
+
+
+def _check_for_generator(common: Common, asked: Asked) -> None:
+    """Refuse what only a classifier has."""
+    given = [flag for flag in ("weights", "mean", "std") if getattr(common, flag) is not None]
+    given += ["tune"] * (asked.tune != "all")
+    for flag in given:
+        raise InputError(f"--{flag} means nothing to a model of images.", "Leave it out.")

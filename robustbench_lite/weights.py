@@ -7,7 +7,7 @@ import os
 import pickle
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -200,8 +200,16 @@ def _without_prefixes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) ->
     return state, stripped
 
 
-def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> list[str]:
+def load_into(
+    network: nn.Module, state: Mapping[str, Tensor], source: Path, *, head: Collection[str] = ()
+) -> list[str]:
     """Put weights into a network; every name and shape must fit, but for a prefix that all names share.
+
+    Args:
+        network: is changed in place.
+        state: the weights, by name.
+        source: where they are from, for messages.
+        head: names of the parameters that may be for another number of classes: then the network keeps its own.
 
     Returns:
         What was done to make them fit.
@@ -211,6 +219,11 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> 
     """
     own = network.state_dict()
     state, prefix = _without_prefixes(state, own)
+    notes = [f"prefix {prefix!r} stripped from the names in {source.name}"] if prefix else []
+    other = [name for name in head if name in state and len(state[name]) != len(own[name])]
+    if other:
+        notes.append(f"head replaced: {len(state[other[0]])} → {len(own[other[0]])} classes")
+        state |= {name: own[name] for name in head}
     for name, tensor in state.items():
         if name in own and own[name].shape != tensor.shape:
             raise InputError(
@@ -227,7 +240,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> 
             f"{source} does not fit the network: it {' and '.join(parts)}.", "Check the architecture."
         )
     network.load_state_dict(state, strict=False)
-    return [f"prefix {prefix!r} stripped from the names in {source.name}"] if prefix else []
+    return notes
 
 
 def _some(names: list[str]) -> str:

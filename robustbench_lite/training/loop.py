@@ -18,6 +18,7 @@ from robustbench_lite.training.averaging import MovingAverage
 from robustbench_lite.training.optimising import l1_norm, make_optimizer, make_schedule
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.sampling import shuffled
+from robustbench_lite.training.tuning import train_mode
 
 _log = logging.getLogger(__name__)
 
@@ -206,7 +207,7 @@ class _Loop(Generic[_Epoch]):
 
     def train(self, epoch: int) -> float:
         """All batches of an epoch; their mean loss."""
-        self.network.train()
+        train_mode(self.network)
         total, seen = torch.zeros((), device=self.device), 0
         for number, chunk in enumerate(batches(self.order(epoch), self.options.batch_size)):
             step = Step(epoch, (epoch - 1) * self.steps + number, self.options.epochs * self.steps)

@@ -17,6 +17,7 @@ from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.shifting import under_shifts
 from robustbench_lite.training.tensors import Tensors
+from robustbench_lite.training.tuning import train_mode
 
 _CLEAN, _SHIFT, _ATTACK = range(3)
 
@@ -106,7 +107,7 @@ class Objective:
         attacked, others = drawn.attacked, drawn.others
         clean, goals = images[attacked], labels[attacked]
         adversarial = defence.attacked(self.classifier, clean, goals, streams[attacked], self.eps(step))
-        self.network.train()
+        train_mode(self.network)
         # In one pass, so that batch norm sees what the network will see.
         shown = [images[others], *([clean] if defence.sees_clean else []), adversarial]
         logits = torch.split(self.forward(torch.cat(shown)), [len(part) for part in shown])

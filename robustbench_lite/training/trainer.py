@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from robustbench_lite.classifiers.loading import build_network
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.training.augmenting import check_augmentations
@@ -22,6 +21,7 @@ from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.sampling import make_order
+from robustbench_lite.training.starting import Start, begin
 from robustbench_lite.training.tensors import Tensors, in_memory, statistics
 from robustbench_lite.training.validating import right_answers, shares, shifted_images, validated
 from robustbench_lite.weights import CheckpointInfo
@@ -66,6 +66,7 @@ def train(
     options: TrainingOptions | None = None,
     *,
     recipe: Recipe | None = None,
+    start: Start | None = None,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_history: Callable[[dict[str, Any]], None] = lambda history: None,
@@ -77,10 +78,12 @@ def train(
     Images are kept in memory as float32.
 
     Args:
-        architecture: a built-in network such as ``cnn(width=16)``, ``torchvision:resnet18``, ``file.py:factory``.
+        architecture: a built-in network such as ``cnn(width=16)``, ``torchvision:resnet18``, ``file.py:factory``;
+            or a checkpoint, to begin with its weights.
         train_set, val_set: labelled images of one shape.
         options: how to train.
         recipe: what on, beside clean images.
+        start: weights to begin with, and what of them is trained.
         device: a torch device.
         on_epoch: called after every epoch.
         on_history: called after every epoch with the history so far.
@@ -99,7 +102,6 @@ def train(
         raise InputError(
             f"the training split of {train_set.spec} holds one class only.", "A classifier needs two or more."
         )
-    mean, std = statistics(train_data.images)
     simple = baselines_in(train_data, val_data, options.seed) if baselines else ()
     about = {
         "options": {**asdict(options), "augment": list(options.augment)},
@@ -112,7 +114,8 @@ def train(
         "baselines": told(simple),
     }
     with seeded(options.seed, torch.device(device)):  # dropout draws while it trains
-        network = build_network(architecture, num_classes=classes, input_shape=shape).to(device)
+        begun = begin(architecture, start, num_classes=classes, input_shape=shape)
+        network, (mean, std) = begun.network.to(device), begun.normalisation or statistics(train_data.images)
         objective = Objective(network, mean, std, train_data, recipe, options, classes)
         with dropping(options.dropout, objective.classifier, train_data.images):
             fitted = _fit(
@@ -123,6 +126,7 @@ def train(
     right = right_answers(objective, val_data, options.batch_size)
     history = {
         **about,
+        **({"start": begun.told} if begun.told else {}),
         **_told(fitted.epochs),
         "interrupted": fitted.interrupted,
         "validation": shares(right, val_data.groups),
@@ -130,7 +134,7 @@ def train(
     }
     history["verdicts"] = verdicts(history)
     info = CheckpointInfo(
-        architecture=architecture,
+        architecture=begun.architecture,
         class_names=list(train_set.class_names),
         input_shape=shape,
         mean=mean,

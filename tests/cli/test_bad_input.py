@@ -577,9 +577,9 @@ def test_checkpoint_of_another_kind(refused):
     assert "must end in .safetensors" in refused("train", "--out", "net.pt")
 
 
-@pytest.mark.parametrize("words", [("--weights", "w.pt"), ("--mean", "0.5"), ("--split", "all")])
+@pytest.mark.parametrize("words", [("--split", "all"), ("--model", "vae", "--weights", "w.pt")])
 def test_what_means_nothing_to_training(refused, words):
-    assert "means nothing to training" in refused("train", *words)
+    assert "means nothing to" in refused("train", *words)
 
 
 @pytest.mark.parametrize("words", [("--epochs", 0), ("--lr", 0), ("--lr", "nan"), ("--patience", 0)])
