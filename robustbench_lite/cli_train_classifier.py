@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
+from robustbench_lite.cli_train_watch import Curves, watching
 
 SAID = ("validation", "baselines", "verdicts")
 """Entries of the history that --json has as well."""
@@ -29,7 +30,7 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
         from robustbench_lite.training.augmenting import check_augmentations
         from robustbench_lite.training.recipe import make_recipe
         from robustbench_lite.training.starting import Start
-        from robustbench_lite.training.trainer import Epoch, train
+        from robustbench_lite.training.trainer import train
         from robustbench_lite.weights import check_writable, save_checkpoint
 
         inputs, epochs = common.inputs(), options.epochs
@@ -60,20 +61,8 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
         print_record(plan, as_json=common.json)
         return
     check_writable(out)
-    with console.progress_bar(quiet=common.quiet) as update:
-
-        def on_epoch(epoch: Epoch) -> None:
-            update(
-                epoch.epoch,
-                epochs,
-                f"validation accuracy {epoch.val_accuracy:.1%}, loss {epoch.val_loss:.3f}",
-            )
-            if common.verbose:
-                console.note(
-                    f"epoch {epoch.epoch}: train loss {epoch.train_loss:.4f}, "
-                    f"validation loss {epoch.val_loss:.4f}, accuracy {epoch.val_accuracy:.4f}"
-                )
-
+    picture = out.with_suffix(".curves.png")
+    with watching(picture, epochs, verbose=common.verbose, quiet=common.quiet) as follow:
         trained = train(
             architecture,
             train_set,
@@ -82,15 +71,17 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
             recipe=recipe,
             start=start,
             device=device,
-            on_epoch=on_epoch,
+            on_history=follow,
         )
     save_checkpoint(out, trained.network, trained.info)
     history = trained.info.history
+    drawn = Curves(picture).draw(history)
     result = {
         **plan,
         "epochs": len(history["epochs"]),
         "best_epoch": history["best_epoch"],
         "val_accuracy": history["epochs"][history["best_epoch"] - 1]["val_accuracy"],
+        "curves": str(picture) if drawn else None,
     }
     if common.json:
         console.print_json(result | {key: history[key] for key in SAID})

@@ -75,7 +75,8 @@ def test_what_is_trained_can_be_attacked(rb, tmp_path):
     majority, *others = done.document["baselines"]
     assert done.document["validation"]["accuracy"] == done.document["val_accuracy"] > 0.5 > majority["accuracy"]
     assert [one["name"] for one in others] == ["nearest neighbour", "logistic regression"]
-    assert [p.name for p in (tmp_path / "made").iterdir()] == ["net.safetensors"]
+    assert done.document["curves"] == "made/net.curves.png"
+    assert {p.name for p in (tmp_path / "made").iterdir()} == {"net.safetensors", "net.curves.png"}
     attacked = rb("attack", "--method", "fgsm", "--model", "made/net.safetensors", "--limit", 40, "--json")
     assert attacked.document["model"] == "made/net.safetensors"
     assert not read_run(attacked.document["run"]).record.demo
