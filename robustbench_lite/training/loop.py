@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from robustbench_lite.training.sampling import shuffled
 from robustbench_lite.training.tuning import train_mode
 
 _log = logging.getLogger(__name__)
+
+_EXPLODED = 10
+_LOOK = 50  # steps between two looks at the loss: each waits for the device
 
 
 class Step(NamedTuple):
@@ -75,6 +78,8 @@ class Hooks(Generic[_Epoch]):
         restored: from an entry of the state's history to what was said of that epoch.
         random: generators that the loss draws from; they are a part of the state.
         started: called right before the first epoch, when all that is made once has been made.
+        chance: the loss of a network that knows nothing, in nats, if there is such a thing; ten times that, or ten
+            times the loss of the first batch if that is larger, over a whole epoch is a training that diverges.
     """
 
     finished: Callable[[int, float, float], _Epoch]
@@ -86,14 +91,16 @@ class Hooks(Generic[_Epoch]):
     restored: Callable[[dict[str, Any]], _Epoch] | None = None
     random: Sequence[torch.Generator] = field(default_factory=tuple)
     started: Callable[[], None] = lambda: None
+    chance: float | None = None
 
 
 class Fitted(NamedTuple, Generic[_Epoch]):
-    """The weights of the best epoch, all epochs, and whether the training was stopped from outside."""
+    """The weights of the best epoch, all epochs, and whether it was stopped from outside, or diverged."""
 
     best: dict[str, Tensor]
     epochs: list[_Epoch]
     interrupted: bool
+    diverged: bool
 
 
 @contextmanager
@@ -151,21 +158,26 @@ class _Loop(Generic[_Epoch]):
         self.average = None if options.ema is None else MovingAverage(network, options.ema)
         self.best: dict[str, Tensor] = {}
         self.history: list[_Epoch] = []
+        self.start = math.nan  # loss of the first batch
         if hooks.begin is not None:
             self.restore(hooks.begin)
 
     def run(self) -> Fitted[_Epoch]:
-        interrupted = False
+        interrupted = diverged = False
         self.hooks.started()
         try:
-            while len(self.history) < self.options.epochs and self.waiting < self.options.patience:
-                if not self.one_epoch():
-                    break
+            while not (diverged or self.complete):
+                diverged = not self.one_epoch()
         except KeyboardInterrupt:
             if not self.history:
                 raise
             interrupted = True
-        return Fitted(self.best, self.history, interrupted)
+        return Fitted(self.best, self.history, interrupted, diverged)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing left to do."""
+        return len(self.history) >= self.options.epochs or self.waiting >= self.options.patience
 
     @property
     def waiting(self) -> int:
@@ -177,36 +189,49 @@ class _Loop(Generic[_Epoch]):
         return nullcontext() if self.average is None else self.average.shown()
 
     def one_epoch(self) -> bool:
-        """Train one, judge it, keep it; False if the loss is no longer finite."""
+        """Train one, judge it, keep it; False if it diverged."""
         before = None if self.hooks.undone is None else copy.deepcopy(self.state())
         epoch = len(self.history) + 1
         lr = self.optimizer.param_groups[0]["lr"]
         train_loss = self.train(epoch)
+        if not train_loss < self.limit:
+            return self.diverged(epoch, train_loss)
         with self.shown():
             judged = self.hooks.finished(epoch, train_loss, lr)
-        if not math.isfinite(judged.train_loss + judged.val_loss):
-            if not self.best:
-                raise InputError(
-                    f"training diverged in epoch {epoch}: the loss is not finite.",
-                    f"Give a smaller --lr than {self.options.lr:g}.",
-                )
-            _log.warning("warning: training diverged in epoch %d; the best epoch before is kept.", epoch)
-            return False
+        if not math.isfinite(judged.val_loss):
+            return self.diverged(epoch, judged.val_loss)
         if self.hooks.undone is not None and before is not None and self.hooks.undone(judged):
             self.restore(before)
             return True
+        best = self.best
         if not self.history or judged.rank < min(e.rank for e in self.history):
             with self.shown():
-                self.best = copy.deepcopy(self.network.state_dict())
-        self.history.append(judged)
+                best = copy.deepcopy(self.network.state_dict())
+        self.best, self.history = best, [*self.history, judged]  # both or none, whenever Ctrl-C comes
         if self.hooks.keep is not None:
             self.hooks.keep(self.state())
         self.hooks.on_epoch(judged)
         self.hooks.so_far(self.history)
         return True
 
+    @property
+    def limit(self) -> float:
+        """The mean loss of an epoch that no training comes back from."""
+        chance = self.hooks.chance
+        return math.inf if chance is None else _EXPLODED * max(chance, self.start)
+
+    def diverged(self, epoch: int, loss: float) -> Literal[False]:
+        """Say so."""
+        how = f"{loss:.3g}, and was {self.start:.3g} at the start" if math.isfinite(loss) else "not finite"
+        what = f"training diverged in epoch {epoch}: the loss is {how}."
+        remedy = f"Give a smaller --lr than {self.options.lr:g}; --find-lr looks for one."
+        if not self.history:
+            raise InputError(what, remedy)
+        _log.warning("warning: %s The best epoch before is kept. %s", what, remedy)
+        return False
+
     def train(self, epoch: int) -> float:
-        """All batches of an epoch; their mean loss."""
+        """All batches of an epoch; their mean loss. It gives up where that cannot become finite again."""
         train_mode(self.network)
         total, seen = torch.zeros((), device=self.device), 0
         for number, chunk in enumerate(batches(self.order(epoch), self.options.batch_size)):
@@ -221,6 +246,10 @@ class _Loop(Generic[_Epoch]):
                 self.average.update(step.number)
             total += value.detach() * len(chunk)
             seen += len(chunk)
+            if step.number == 0:
+                self.start = float(value.detach())
+            if number % _LOOK == 0 and not math.isfinite(total):
+                break
         return float(total) / seen
 
     def state(self) -> dict[str, Any]:
@@ -232,6 +261,8 @@ class _Loop(Generic[_Epoch]):
             "schedule": self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state(),
             "best": self.best,
+            "start": self.start,
+            "complete": self.complete,
             "history": [epoch._asdict() for epoch in self.history],
             "random": [torch.get_rng_state(), *cuda, *(random.get_state() for random in self.hooks.random)],
         }
@@ -243,7 +274,7 @@ class _Loop(Generic[_Epoch]):
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.restore(state["average"])
-        self.best = state["best"]
+        self.best, self.start = state["best"], state["start"]
         if self.hooks.restored is not None:
             self.history = [self.hooks.restored(epoch) for epoch in state["history"]]
         own, *others = state["random"]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from robustbench_lite.data.dataset import Dataset
-from robustbench_lite.errors import InputError
 from robustbench_lite.training.augmenting import check_augmentations
 from robustbench_lite.training.baselines import baselines_in, told
+from robustbench_lite.training.checking import check_splits
 from robustbench_lite.training.diagnosis import verdicts
 from robustbench_lite.training.dropout import dropping
 from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
+from robustbench_lite.training.resuming import StateFile, state_of_classifier
 from robustbench_lite.training.sampling import make_order
 from robustbench_lite.training.starting import Start, begin
 from robustbench_lite.training.tensors import Tensors, in_memory, statistics
@@ -71,6 +74,7 @@ def train(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_history: Callable[[dict[str, Any]], None] = lambda history: None,
     baselines: bool = True,
+    resume: Path | None = None,
 ) -> Trained:
     """Train a network and keep the best epoch.
 
@@ -88,26 +92,25 @@ def train(
         on_epoch: called after every epoch.
         on_history: called after every epoch with the history so far.
         baselines: also say what simple methods reach on the same images.
+        resume: a file for the state of the training. If it is there, the training goes on from it, to the same
+            weights as if it had never been stopped. It stays, for whoever saves the network to remove.
 
     Raises:
-        InputError: too few images or classes, or the loss is not finite from the first epoch on.
+        InputError: images, classes or labels that do not do, a state of another training, or a training that
+            diverges in its first epoch.
     """
     options, recipe = options or TrainingOptions(), recipe or Recipe()
     recipe = recipe.with_eps(train_set.eps).fitting(train_set.image_shape[0])
     check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
     train_data, val_data = in_memory(train_set, device), in_memory(val_set, device)
+    check_splits(train_set, val_set, train_data, val_data, options)
     classes, shape = len(train_set.class_names), train_set.image_shape
-    seen = torch.bincount(train_data.labels, minlength=classes)
-    if int((seen > 0).sum()) < 2:
-        raise InputError(
-            f"the training split of {train_set.spec} holds one class only.", "A classifier needs two or more."
-        )
     simple = baselines_in(train_data, val_data, options.seed) if baselines else ()
     about = {
         "options": {**asdict(options), "augment": list(options.augment)},
         "data": train_set.spec,
         "train_images": len(train_data.labels),
-        "train_labels": seen.tolist(),
+        "train_labels": torch.bincount(train_data.labels, minlength=classes).tolist(),
         "train_manifest_sha256": train_set.manifest_hash,
         "val_images": len(val_data.labels),
         "torch": torch.__version__,
@@ -117,9 +120,15 @@ def train(
         begun = begin(architecture, start, num_classes=classes, input_shape=shape)
         network, (mean, std) = begun.network.to(device), begun.normalisation or statistics(train_data.images)
         objective = Objective(network, mean, std, train_data, recipe, options, classes)
+        state = None if resume is None else state_of_classifier(resume, architecture, objective, val_data)
         with dropping(options.dropout, objective.classifier, train_data.images):
             fitted = _fit(
-                objective, val_data, options, on_epoch, lambda epochs: on_history({**about, **_told(epochs)})
+                objective,
+                val_data,
+                options,
+                on_epoch,
+                lambda epochs: on_history({**about, **_told(epochs)}),
+                state,
             )
     network.load_state_dict(fitted.best)
     network.eval()
@@ -129,6 +138,7 @@ def train(
         **({"start": begun.told} if begun.told else {}),
         **_told(fitted.epochs),
         "interrupted": fitted.interrupted,
+        "diverged": fitted.diverged,
         "validation": shares(right, val_data.groups),
         "baselines": told(simple, right),
     }
@@ -150,6 +160,7 @@ def _fit(
     options: TrainingOptions,
     on_epoch: Callable[[Epoch], None],
     so_far: Callable[[Sequence[Epoch]], None],
+    state: StateFile | None,
 ) -> Fitted[Epoch]:
     shifted = shifted_images(objective.recipe, val_data, options.seed)
     began, cpu = 0.0, 0.0
@@ -177,7 +188,16 @@ def _fit(
             cpu_seconds,
         )
 
-    hooks = Hooks(finished, on_epoch, so_far, restored=lambda entry: Epoch(**entry), started=started)
+    hooks = Hooks(
+        finished,
+        on_epoch,
+        so_far,
+        keep=None if state is None else state.keep,
+        begin=None if state is None else state.begin,
+        restored=lambda entry: Epoch(**entry),
+        started=started,
+        chance=math.log(objective.num_classes),
+    )
     labels = objective.data.labels
     return fit(objective.network, len(labels), objective, options, hooks, make_order(labels.cpu(), options))
 

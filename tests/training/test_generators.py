@@ -148,7 +148,7 @@ def test_a_loss_that_explodes_later_leaves_the_last_good_epoch(monkeypatch, capl
     trained = train_generator("vae(latents=2)", TRAIN, VAL, GeneratorOptions(epochs=5))
     assert [e["val_loss"] for e in trained.history["epochs"]] == [2.0, 1.0]
     assert all(tensor.isfinite().all() for tensor in trained.network.state_dict().values())
-    assert "diverged in epoch 3; the best epoch before is kept" in caplog.text
+    assert "diverged in epoch 3: the loss is not finite. The best epoch before is kept" in caplog.text
 
 
 def test_the_kinds_are_not_mixed_up(tmp_path):
