@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from robustbench_lite.registry import make, spec
     from robustbench_lite.reports.html import html_report
     from robustbench_lite.runs import Run, read_run
+    from robustbench_lite.tradeoff import TradeOff, trade_off
     from robustbench_lite.training.baselines import baselines
     from robustbench_lite.training.generators import train_generator
     from robustbench_lite.training.options import TrainingOptions
@@ -44,6 +45,7 @@ _PUBLIC = {
     "Recipe": "training.recipe",
     "Run": "runs",
     "Start": "training.starting",
+    "TradeOff": "tradeoff",
     "TrainingOptions": "training.options",
     "baselines": "training.baselines",
     "breaking_points": "breaking",
@@ -58,6 +60,7 @@ _PUBLIC = {
     "open_detector": "outliers.opening",
     "read_run": "runs",
     "spec": "registry",
+    "trade_off": "tradeoff",
     "train": "training.trainer",
     "train_generator": "training.generators",
 }
@@ -71,6 +74,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Start",
+    "TradeOff",
     "TrainingOptions",
     "__version__",
     "baselines",
@@ -86,6 +90,7 @@ __all__ = [
     "open_detector",
     "read_run",
     "spec",
+    "trade_off",
     "train",
     "train_generator",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from robustbench_lite.cli_options import Common, with_common
 LEARNING, REGULAR, ROBUST, INSTEAD = "Learning", "Regularisation", "Robustness", "Instead of one network"
 
 
-@with_common
+@partial(with_common, split="auto")
 @console.guarded
 def train(
     common: Common,
@@ -77,6 +78,13 @@ def train(
         str | None,
         typer.Option(help="Train all of standard, fast, pgd, trades, shift: one table.", rich_help_panel=INSTEAD),
     ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of --compare: the attack or a shift that networks are judged under, a spec; may be repeated.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -132,6 +140,7 @@ def train(
         mix=mix,
         tune=tune,
         compare=compare,
+        on=tuple(on or ()),
         protocol=protocol,
         find_lr=find_lr,
         resume=resume,

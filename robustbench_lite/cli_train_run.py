@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_classifier import train_classifier
+from robustbench_lite.cli_train_compare import run_comparison
 from robustbench_lite.cli_train_generator import generator_of, run_generator_training
 from robustbench_lite.errors import InputError
 
@@ -25,6 +26,7 @@ class Asked(NamedTuple):
     mix: str | None
     tune: str
     compare: str | None
+    on: tuple[str, ...]  # of --compare
     protocol: str | None
     find_lr: bool
     resume: bool
@@ -33,7 +35,12 @@ class Asked(NamedTuple):
 
 def run_training(common: Common, asked: Asked) -> None:
     """Train on the train split, choose on the val split, write the file."""
-    if common.split != "test":
+    if asked.compare is not None:
+        run_comparison(common, asked)
+        return
+    if asked.on:
+        raise InputError(f"--on {asked.on[0]} is about --compare.", "Judge a network by rb eval --on.")
+    if common.split not in ("auto", "test"):
         raise InputError(
             f"--split {common.split} means nothing to training.",
             "It learns from train, chooses on val, and reports on test.",
