@@ -11,7 +11,7 @@ from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
 from robustbench_lite.cli_train_watch import Curves, watching
 
-SAID = ("validation", "baselines", "verdicts")
+SAID = ("validation", "validation_attacked", "validation_shifted", "baselines", "verdicts")
 """Entries of the history that --json has as well."""
 
 if TYPE_CHECKING:

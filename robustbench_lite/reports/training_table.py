@@ -7,20 +7,17 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from robustbench_lite.intervals import wilson
-
 History = dict[str, Any]  # of a checkpoint
 
 
 def training_table(history: History) -> Table:
     """Accuracy on the validation images with its 95 % interval: of the network, then of simple methods."""
-    best = history["epochs"][history["best_epoch"] - 1]
     table = Table(title=Text("On the validation images"), title_justify="left")
     table.add_column("")
     for name in ("accuracy", "95 % interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("learnt from")
-    for name, learnt_from, found in _rows(history, best):
+    for name, learnt_from, found in _rows(history):
         table.add_row(
             name,
             f"{100 * found['accuracy']:.1f} %",
@@ -31,16 +28,10 @@ def training_table(history: History) -> Table:
     return table
 
 
-def _rows(history: History, best: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+def _rows(history: History) -> list[tuple[str, str, dict[str, Any]]]:
     network = f"network, epoch {history['best_epoch']}"
-    rows = [(network, f"{history['train_images']:,} images", history["validation"])]
-    for key, name in (("robust_accuracy", "attacked"), ("shift_accuracy", "shifted")):
-        if best[key] is not None:
-            rows.append((f"{network}, {name}", "", share(best[key], history["val_images"])))
+    images = f"{history['train_images']:,} images"
+    shares = {network: "validation", f"{network}, attacked": "validation_attacked"}
+    shares[f"{network}, shifted"] = "validation_shifted"
+    rows = [(words, images, history[name]) for words, name in shares.items() if history[name] is not None]
     return rows + [(one["name"], one["learnt_from"], one) for one in history["baselines"]]
-
-
-def share(accuracy: float, n: int) -> dict[str, Any]:
-    """An accuracy on n images with Wilson's interval."""
-    interval = wilson(round(accuracy * n), n)
-    return {"accuracy": accuracy, "n": n, "ci_low": interval.low, "ci_high": interval.high}

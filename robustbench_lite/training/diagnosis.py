@@ -46,7 +46,12 @@ def verdicts(history: History) -> list[dict[str, str]]:
         *_against_baselines(history),
     ]
     if not any(verdict.kind in WARNINGS for verdict in found):
-        found.insert(0, Verdict("fine", f"Nothing in its course speaks against it: {_reached(history)}."))
+        found.insert(
+            0,
+            Verdict(
+                "fine", f"Nothing in its course speaks against it: of the validation images {_reached(history)}."
+            ),
+        )
     return [verdict._asdict() for verdict in found]
 
 
@@ -153,7 +158,8 @@ def _overfits_since(history: History) -> int | None:
     if _robust(history):  # the validation loss is of clean images, and rises with eps
         robust = _losses(history, "robust_accuracy")
         best = robust.index(max(robust))
-        bound = wilson(round(robust[best] * robust_images(history)), robust_images(history)).low
+        n = history["validation_attacked"]["n"]
+        bound = wilson(round(robust[best] * n), n).low
         worse = [value < bound for value in robust[-LAST:]]
     else:
         losses = _losses(history, "val_loss")
@@ -202,35 +208,25 @@ def _against_baselines(history: History) -> Iterator[Verdict]:
 
 def _attacked_against_constant(history: History, majority: float) -> Iterator[Verdict]:
     """No attack changes an answer that is always the same."""
-    n = robust_images(history)
-    accuracy = history["epochs"][history["best_epoch"] - 1]["robust_accuracy"]
-    interval = wilson(round(accuracy * n), n)
-    if interval.low <= majority:
+    found = history["validation_attacked"]
+    if found["ci_low"] <= majority:
         yield Verdict(
             "does not beat",
-            f"Under attack it does not beat the majority class, which no attack fools: {accuracy:.1%} "
-            f"(95% interval {interval.low:.1%} to {interval.high:.1%}, {n} images) against {majority:.1%}.",
+            f"Under attack it does not beat the majority class, which no attack fools: {found['accuracy']:.1%} "
+            f"{_interval(found)} against {majority:.1%}.",
             "Give more --epochs, a larger --warmup, or a smaller --eps.",
         )
 
 
 def _robust(history: History) -> bool:
-    return any(epoch["robust_accuracy"] is not None for epoch in history["epochs"])
-
-
-def robust_images(history: History) -> int:
-    """On how many validation images the robust accuracy was measured."""
-    return int(history.get("robust_images") or history["val_images"])
+    return history["validation_attacked"] is not None
 
 
 def _reached(history: History) -> str:
-    found = history["validation"]
-    text = (
-        f"{found['accuracy']:.1%} of {found['n']} validation images are right "
-        f"(95% interval {found['ci_low']:.1%} to {found['ci_high']:.1%})"
-    )
-    if not _robust(history):
-        return text
-    accuracy, n = history["epochs"][history["best_epoch"] - 1]["robust_accuracy"], robust_images(history)
-    interval = wilson(round(accuracy * n), n)
-    return f"{text}, {accuracy:.1%} under attack ({interval.low:.1%} to {interval.high:.1%}, {n} images)"
+    of = {"are right": "validation", "attacked": "validation_attacked", "shifted": "validation_shifted"}
+    shares = {words: history[name] for words, name in of.items() if history[name] is not None}
+    return ", ".join(f"{share['accuracy']:.1%} {words} {_interval(share)}" for words, share in shares.items())
+
+
+def _interval(share: dict[str, Any]) -> str:
+    return f"(95% interval {share['ci_low']:.1%} to {share['ci_high']:.1%}, {share['n']} images)"

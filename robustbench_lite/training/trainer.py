@@ -26,7 +26,7 @@ from robustbench_lite.training.resuming import StateFile, state_of_classifier
 from robustbench_lite.training.sampling import make_order
 from robustbench_lite.training.starting import Start, begin
 from robustbench_lite.training.tensors import Tensors, in_memory, statistics
-from robustbench_lite.training.validating import right_answers, shares, shifted_images, validated
+from robustbench_lite.training.validating import right_answers, share, shares, shifted_images, validated
 from robustbench_lite.weights import CheckpointInfo
 
 
@@ -106,7 +106,7 @@ def train(
     check_splits(train_set, val_set, train_data, val_data, options)
     classes, shape = len(train_set.class_names), train_set.image_shape
     simple = baselines_in(train_data, val_data, options.seed) if baselines else ()
-    about = {
+    about: dict[str, Any] = {
         "options": {**asdict(options), "augment": list(options.augment)},
         "data": train_set.spec,
         "train_images": len(train_data.labels),
@@ -132,7 +132,8 @@ def train(
             )
     network.load_state_dict(fitted.best)
     network.eval()
-    right = right_answers(objective, val_data, options.batch_size)
+    right, best = right_answers(objective, val_data, options.batch_size), min(fitted.epochs, key=lambda e: e.rank)
+    attacked = (about.get("adversarial") or {}).get("validation_images", len(right))
     history = {
         **about,
         **({"start": begun.told} if begun.told else {}),
@@ -140,6 +141,8 @@ def train(
         "interrupted": fitted.interrupted,
         "diverged": fitted.diverged,
         "validation": shares(right, val_data.groups),
+        "validation_attacked": share(best.robust_accuracy, attacked),
+        "validation_shifted": share(best.shift_accuracy, len(right)),
         "baselines": told(simple, right),
     }
     history["verdicts"] = verdicts(history)

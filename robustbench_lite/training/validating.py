@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustbench_lite.intervals import Groups, proportion_interval
+from robustbench_lite.intervals import Groups, proportion_interval, wilson
 from robustbench_lite.rng import Streams
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.recipe import PARTS, Recipe
@@ -84,3 +84,11 @@ def shares(right: npt.NDArray[np.bool_], groups: Groups) -> dict[str, Any]:
     """What a history says of an accuracy: n, the share, and its 95 % interval."""
     interval = proportion_interval(right, groups)
     return {"n": len(right), "accuracy": float(right.mean()), "ci_low": interval.low, "ci_high": interval.high}
+
+
+def share(accuracy: float | None, n: int) -> dict[str, Any] | None:
+    """The same of an accuracy on n images of which it is not known which were right; None if there is none."""
+    if accuracy is None:
+        return None
+    interval = wilson(round(accuracy * n), n)
+    return {"n": n, "accuracy": accuracy, "ci_low": interval.low, "ci_high": interval.high}

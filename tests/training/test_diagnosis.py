@@ -11,6 +11,7 @@ import pytest
 
 import robustbench_lite as rb
 from robustbench_lite.training.diagnosis import WARNINGS, guessing, verdicts
+from robustbench_lite.training.validating import share
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_sound_trainings_are_fine(digits, options):
     history = trained(digits, "mlp", **options)
     assert kinds(history)[0] == "fine"
     assert not set(kinds(history)) & set(WARNINGS)
-    assert f"{history['validation']['accuracy']:.1%} of 375 validation images are right" in said(history, "fine")
+    assert f"{history['validation']['accuracy']:.1%} are right (95% interval " in said(history, "fine")
 
 
 # Courses that are made up, where a training would take too long
@@ -112,7 +113,6 @@ def made(train, val, *, accuracy=0.95, robust=None, **changes):
         "epochs": epochs,
         "best_epoch": 1 + int(np.argmin(val) if robust is None else np.argmax(robust)),
         "interrupted": False,
-        "val_images": 1000,
         "train_labels": [50, 50],
         "options": {
             "epochs": len(train),
@@ -121,7 +121,9 @@ def made(train, val, *, accuracy=0.95, robust=None, **changes):
             "balanced": False,
             "label_smoothing": 0,
         },
-        "validation": {"n": 1000, "accuracy": accuracy, "ci_low": accuracy - 0.01, "ci_high": accuracy + 0.01},
+        "validation": share(accuracy, 1000),
+        "validation_attacked": share(max(robust), 1000) if robust else None,
+        "validation_shifted": None,
         "baselines": [baseline("majority class", accuracy, 0.5)],
     }
     return {**history, **changes, "verdicts": verdicts({**history, **changes})}
@@ -172,7 +174,7 @@ def test_robustness_has_its_price():
     others = [baseline("majority class", 0.95, 0.5), baseline("nearest neighbour", 0.95, 0.99)]
     history = made([0.6, 0.5], [0.2, 0.1], robust=[0.7, 0.8], baselines=others)
     assert kinds(history) == ["fine", "price"]
-    assert "80.0% under attack (77.4% to 82.4%, 1000 images)" in said(history, "fine")
+    assert "80.0% attacked (95% interval 77.4% to 82.4%, 1000 images)" in said(history, "fine")
     assert kinds(made([0.6, 0.5], [0.2, 0.1], baselines=others)) == ["does not beat"]
 
 
