@@ -76,6 +76,9 @@ class Hooks(Generic[_Epoch]):
         keep: called after every epoch with a state that ``begin`` takes; tensors, numbers, texts, lists, dicts.
         begin: such a state, to go on from.
         restored: from an entry of the state's history to what was said of that epoch.
+        more: what else belongs into the state; an epoch that is taken back does not take it back.
+        more_restored: called with that of ``begin``.
+        warmup: epochs that ``patience`` does not count: the task still grows harder.
         random: generators that the loss draws from; they are a part of the state.
         started: called right before the first epoch, when all that is made once has been made.
         chance: the loss of a network that knows nothing, in nats, if there is such a thing; ten times that, or ten
@@ -89,6 +92,9 @@ class Hooks(Generic[_Epoch]):
     keep: Callable[[dict[str, Any]], None] | None = None
     begin: dict[str, Any] | None = None
     restored: Callable[[dict[str, Any]], _Epoch] | None = None
+    more: Callable[[], dict[str, Any]] = dict
+    more_restored: Callable[[dict[str, Any]], None] = lambda state: None
+    warmup: int = 0
     random: Sequence[torch.Generator] = field(default_factory=tuple)
     started: Callable[[], None] = lambda: None
     chance: float | None = None
@@ -161,6 +167,7 @@ class _Loop(Generic[_Epoch]):
         self.start = math.nan  # loss of the first batch
         if hooks.begin is not None:
             self.restore(hooks.begin)
+            hooks.more_restored(hooks.begin["more"])
 
     def run(self) -> Fitted[_Epoch]:
         interrupted = diverged = False
@@ -181,8 +188,9 @@ class _Loop(Generic[_Epoch]):
 
     @property
     def waiting(self) -> int:
-        """Epochs since the best one."""
-        return len(self.history) - min(self.history, key=lambda e: e.rank).epoch if self.history else 0
+        """Epochs since the best one, and since the end of the warm-up."""
+        best = min(self.history, key=lambda e: e.rank).epoch if self.history else 0
+        return len(self.history) - max(best, self.hooks.warmup)
 
     def shown(self) -> AbstractContextManager[None]:
         """The network with the weights that are judged and kept, which are not those that are trained."""
@@ -200,7 +208,7 @@ class _Loop(Generic[_Epoch]):
             judged = self.hooks.finished(epoch, train_loss, lr)
         if not math.isfinite(judged.val_loss):
             return self.diverged(epoch, judged.val_loss)
-        if self.hooks.undone is not None and before is not None and self.hooks.undone(judged):
+        if before is not None and self.taken_back(judged):
             self.restore(before)
             return True
         best = self.best
@@ -229,6 +237,11 @@ class _Loop(Generic[_Epoch]):
             raise InputError(what, remedy)
         _log.warning("warning: %s The best epoch before is kept. %s", what, remedy)
         return False
+
+    def taken_back(self, judged: _Epoch) -> bool:
+        """Whether an epoch does not count."""
+        with self.shown():
+            return self.hooks.undone is not None and self.hooks.undone(judged)
 
     def train(self, epoch: int) -> float:
         """All batches of an epoch; their mean loss. It gives up where that cannot become finite again."""
@@ -264,6 +277,7 @@ class _Loop(Generic[_Epoch]):
             "start": self.start,
             "complete": self.complete,
             "history": [epoch._asdict() for epoch in self.history],
+            "more": self.hooks.more(),
             "random": [torch.get_rng_state(), *cuda, *(random.get_state() for random in self.hooks.random)],
         }
 

@@ -96,10 +96,8 @@ class Objective:
         return share
 
     def eps(self, step: Step) -> float:
-        """The budget at a step: it rises along a line, and is full from the end of the warm-up on."""
-        defence, warmup = self.recipe.adversarial, self.recipe.warmup
-        full = 0.0 if defence is None else defence.eps or 0.0
-        return full * min(1.0, (step.number + 1) / step.total / warmup) if warmup else full
+        """The budget at a step: never 0, and full from the end of the warm-up on."""
+        return self.recipe.eps_at((step.number + 1) / step.total)
 
     def _with_attack(self, images: Tensor, labels: Tensor, streams: Streams, drawn: Drawn, step: Step) -> Tensor:
         defence = self.recipe.adversarial

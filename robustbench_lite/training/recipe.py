@@ -67,6 +67,11 @@ class Recipe:
             raise InputError(f"the data have no usual budget in {defence.norm}.", "Give --eps.")
         return replace(self, adversarial=replace(defence, eps=usual[defence.norm]))  # type: ignore[type-var]
 
+    def eps_at(self, progress: float) -> float:
+        """The budget when a share of the training is behind: it rises along a line to the end of the warm-up."""
+        full = 0.0 if self.adversarial is None else self.adversarial.eps or 0.0
+        return full * min(1.0, progress / self.warmup) if self.warmup else full
+
     def fitting(self, channels: int) -> Recipe:
         """The recipe less the shifts of a risk that need colour which images of so many channels have not.
 

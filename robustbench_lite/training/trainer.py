@@ -21,8 +21,10 @@ from robustbench_lite.training.dropout import dropping
 from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.overfitting import Watch
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.resuming import StateFile, state_of_classifier
+from robustbench_lite.training.robust_validation import about_attack, to_attack
 from robustbench_lite.training.sampling import make_order
 from robustbench_lite.training.starting import Start, begin
 from robustbench_lite.training.tensors import Tensors, in_memory, statistics
@@ -120,10 +122,13 @@ def train(
         begun = begin(architecture, start, num_classes=classes, input_shape=shape)
         network, (mean, std) = begun.network.to(device), begun.normalisation or statistics(train_data.images)
         objective = Objective(network, mean, std, train_data, recipe, options, classes)
+        watch = Watch(objective, to_attack(recipe, val_data))
+        about |= {"adversarial": about_attack(recipe, watch.data), "overfitting": watch.entries}
         state = None if resume is None else state_of_classifier(resume, architecture, objective, val_data)
         with dropping(options.dropout, objective.classifier, train_data.images):
             fitted = _fit(
                 objective,
+                watch,
                 val_data,
                 options,
                 on_epoch,
@@ -159,6 +164,7 @@ def train(
 
 def _fit(
     objective: Objective,
+    watch: Watch,
     val_data: Tensors,
     options: TrainingOptions,
     on_epoch: Callable[[Epoch], None],
@@ -175,7 +181,7 @@ def _fit(
 
     def finished(epoch: int, train_loss: float, lr: float) -> Epoch:
         nonlocal began, cpu
-        found = validated(objective, val_data, options.batch_size, shifted)
+        found = validated(objective, val_data, options.batch_size, shifted, watch.data)
         seconds, began = time.perf_counter() - began, time.perf_counter()
         cpu_seconds, cpu = time.process_time() - cpu, time.process_time()
         return Epoch(
@@ -200,6 +206,10 @@ def _fit(
         restored=lambda entry: Epoch(**entry),
         started=started,
         chance=math.log(objective.num_classes),
+        undone=watch.undone if watch.needed else None,
+        more=watch.state,
+        more_restored=watch.restore,
+        warmup=math.ceil(objective.recipe.warmup * options.epochs),
     )
     labels = objective.data.labels
     return fit(objective.network, len(labels), objective, options, hooks, make_order(labels.cpu(), options))

@@ -14,6 +14,7 @@ from robustbench_lite.intervals import Groups, proportion_interval, wilson
 from robustbench_lite.rng import Streams
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.recipe import PARTS, Recipe
+from robustbench_lite.training.robust_validation import robust_accuracy
 from robustbench_lite.training.shifting import under_shifts
 from robustbench_lite.training.tensors import Tensors
 
@@ -46,14 +47,33 @@ def shifted_images(recipe: Recipe, data: Tensors, seed: int) -> Tensor | None:
 
 
 @torch.no_grad()
-def validated(objective: Objective, data: Tensors, batch_size: int, shifted: Tensor | None = None) -> Validated:
-    """Loss and accuracies on validation images (N, C, H, W) in [0, 1], and on what shifts have made of them."""
+def validated(
+    objective: Objective,
+    data: Tensors,
+    batch_size: int,
+    shifted: Tensor | None = None,
+    attacked: Tensors | None = None,
+) -> Validated:
+    """Loss and accuracies, in the same way after every epoch.
+
+    Args:
+        objective: with the network.
+        data: validation images (N, C, H, W) in [0, 1].
+        batch_size: of training; here it is more.
+        shifted: the same images under shifts, if it learns from them.
+        attacked: those of the images that are attacked, at the full budget, if it learns from attacked ones.
+    """
     objective.network.eval()
-    clean = _mean(objective, data.images, data.labels, batch_size)
-    if shifted is None:
-        return Validated(*clean)
-    under = _mean(objective, shifted, data.labels, batch_size)
-    return Validated((clean.loss + under.loss) / 2, clean.accuracy, shift_accuracy=under.accuracy)
+    loss, accuracy = _mean(objective, data.images, data.labels, batch_size)
+    shift_accuracy, robust = None, None
+    if shifted is not None:
+        under = _mean(objective, shifted, data.labels, batch_size)
+        loss, shift_accuracy = (loss + under.loss) / 2, under.accuracy
+    defence = objective.recipe.adversarial
+    if attacked is not None and defence is not None:
+        assert defence.eps is not None
+        robust = robust_accuracy(objective.classifier, attacked, defence, defence.eps, objective.options.seed)
+    return Validated(loss, accuracy, robust, shift_accuracy)
 
 
 class _Mean(NamedTuple):

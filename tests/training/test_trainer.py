@@ -136,7 +136,7 @@ def test_early_stopping_keeps_the_best_epoch(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 1.5, 1.0, 0.1])
     seen = []
 
-    def validate(objective, data, batch_size, shifted):
+    def validate(objective, *given):
         seen.append({k: v.clone() for k, v in objective.network.state_dict().items()})
         return Validated(next(losses), 0.5)
 
