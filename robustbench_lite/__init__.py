@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from robustbench_lite.tradeoff import TradeOff, trade_off
     from robustbench_lite.training.baselines import baselines
     from robustbench_lite.training.generators import train_generator
+    from robustbench_lite.training.lr_range import find_lr
     from robustbench_lite.training.options import TrainingOptions
     from robustbench_lite.training.recipe import Recipe, make_recipe
     from robustbench_lite.training.starting import Start
@@ -50,6 +51,7 @@ _PUBLIC = {
     "baselines": "training.baselines",
     "breaking_points": "breaking",
     "evaluate": "evaluation",
+    "find_lr": "training.lr_range",
     "fit_detector": "outliers.fitting",
     "html_report": "reports.html",
     "load_classifier": "classifiers.loading",
@@ -80,6 +82,7 @@ __all__ = [
     "baselines",
     "breaking_points",
     "evaluate",
+    "find_lr",
     "fit_detector",
     "html_report",
     "load_classifier",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
+from robustbench_lite.cli_train_lr import print_learning_rates
 from robustbench_lite.cli_train_watch import Curves, watching
 
 SAID = ("validation", "validation_attacked", "validation_shifted", "baselines", "verdicts")
@@ -61,6 +62,10 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
         print_record(plan, as_json=common.json)
         return
     check_writable(out)
+    if asked.find_lr:
+        curve = out.with_suffix(".lr.png")
+        print_learning_rates(common, architecture, train_set, options, recipe, start, device, curve)
+        return
     picture = out.with_suffix(".curves.png")
     with watching(picture, epochs, verbose=common.verbose, quiet=common.quiet) as follow:
         trained = train(

@@ -50,7 +50,7 @@ def run_training(common: Common, asked: Asked) -> None:
         raise InputError(f"--out {out} must end in .safetensors.", f"For example --out {out.stem}.safetensors.")
     if out.is_dir():
         raise InputError(f"{out} is a folder.", "Choose another --out.")
-    if out.exists() and not asked.overwrite:
+    if out.exists() and not asked.overwrite and not asked.find_lr:
         raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
     architecture = DEFAULT_ARCHITECTURE if common.model == "demo" else common.model
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
@@ -70,6 +70,6 @@ def run_training(common: Common, asked: Asked) -> None:
 def _check_for_generator(common: Common, asked: Asked) -> None:
     """Refuse what only a classifier has."""
     given = [flag for flag in ("weights", "mean", "std") if getattr(common, flag) is not None]
-    given += ["tune"] * (asked.tune != "all")
+    given += ["tune"] * (asked.tune != "all") + ["find-lr"] * asked.find_lr
     for flag in given:
         raise InputError(f"--{flag} means nothing to a model of images.", "Leave it out.")

@@ -1,0 +1,24 @@
+"""``rb train --find-lr``."""
+
+from __future__ import annotations
+
+
+def test_a_rate_and_its_picture_but_no_checkpoint(rb, tmp_path):
+    words = ("train", "--data", "digits", "--model", "linear", "--find-lr", "--out", "made/net.safetensors")
+    done = rb(*words, "--json")
+    assert done.code == 0, done.err
+    found = done.document
+    assert 1e-4 < found["suggestion"] < 1
+    assert len(found["rates"]) == len(found["losses"]) == len(found["smoothed"]) == found["steps"]
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["net.lr.png"]
+    assert (tmp_path / "made/net.lr.png").read_bytes().startswith(b"\x89PNG")
+    again = rb(*words)
+    assert f"suggestion: {found['suggestion']:.3g}" in again.out
+    assert "Next: rb " in again.err
+    planned = rb(*words, "--dry-run", "--out", "other.safetensors")
+    assert planned.code == 0
+    assert not list(tmp_path.glob("other*"))
+
+
+def test_what_has_no_rate_to_be_found(refused):
+    assert "--find-lr means nothing to a model of images" in refused("train", "--find-lr", "--model", "vae")
