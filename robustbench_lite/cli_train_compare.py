@@ -242,8 +242,9 @@ def _print(document: dict[str, Any], folder: Path, common: Common) -> None:
     for row in document["recipes"]:
         for doubt in row["doubts"]:
             console.note(f"warning: {row['recipe']}: {doubt}")
-        if row["status"] == "failed":
-            console.note(f"warning: {row['recipe']} failed: {row['reason']}")
+        if row["reason"]:
+            failed = " failed" if row["status"] == "failed" else ""
+            console.note(f"warning: {row['recipe']}{failed}: {row['reason']}")
     if not common.quiet:
         for sentence in told(document["recipes"]):
             console.note(sentence)

@@ -17,10 +17,13 @@ from robustbench_lite.evaluation import evaluate
 from robustbench_lite.tradeoff_rows import Judged, Row, empty_row
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
+from robustbench_lite.training.resuming import SUFFIX, remove
 from robustbench_lite.training.starting import Start
 from robustbench_lite.training.trainer import Epoch, train
 from robustbench_lite.types import Condition
 from robustbench_lite.weights import check_writable, save_checkpoint
+
+DIVERGED = "the training diverged: the best epoch before that was kept."
 
 
 class Progress(NamedTuple):
@@ -90,7 +93,8 @@ def trade_off(
         architecture, options, start, device: as for ``train``.
         on: the attack that robust accuracy is measured under, and the shifts; by default ``adaptive`` with the
             usual budget of the data, and ``comparing.SHIFTS``.
-        resume: take what the folder holds of these very trainings as it is.
+        resume: take what the folder holds of these very trainings: finished ones as they are, the stopped one to
+            go on.
         on_progress: called after every epoch and every batch.
 
     Raises:
@@ -145,6 +149,9 @@ def _trained(asked: Comparison, name: str, *, resume: bool, on_progress: Callabl
     """Train one network and write it, unless it is there; what that took."""
     info = asked.finished(name) if resume else None
     if info is None:
+        state = asked.file(name).with_suffix(SUFFIX)
+        if not resume:
+            remove(state)
 
         def on_epoch(epoch: Epoch) -> None:
             on_progress(Progress(name, "training", epoch.epoch, asked.options.epochs))
@@ -155,6 +162,7 @@ def _trained(asked: Comparison, name: str, *, resume: bool, on_progress: Callabl
             recipe=asked.recipes[name],
             device=asked.device,
             start=asked.start,
+            resume=state,
             on_epoch=on_epoch,
             baselines=False,
         )
@@ -162,9 +170,11 @@ def _trained(asked: Comparison, name: str, *, resume: bool, on_progress: Callabl
             raise KeyboardInterrupt
         info = info.model_copy(update={"history": {**info.history, "comparison": asked.key(name)}})
         save_checkpoint(asked.file(name), network, info)
+        remove(state)
     epochs = info.history["epochs"]
     return {
         "file": asked.file(name).name,
+        "reason": DIVERGED if info.history["diverged"] else "",
         "epochs": len(epochs),
         "best_epoch": info.history["best_epoch"],
         "seconds": sum(epoch["seconds"] for epoch in epochs),

@@ -176,6 +176,27 @@ def test_resume_trains_only_what_is_not_there(digits, tmp_path, monkeypatch):
     assert len(trained) == 2
 
 
+def test_resume_goes_on_with_the_one_that_was_stopped(digits, tmp_path):
+    options = rb.TrainingOptions(epochs=3)
+
+    def stop(progress):
+        if (progress.recipe, progress.what, progress.done) == ("uphill", "training", 2):
+            raise KeyboardInterrupt
+
+    whole = short(digits, RECIPES, tmp_path / "whole", options=options)
+    stopped = short(digits, RECIPES, tmp_path / "cut", options=options, on_progress=stop)
+    assert (stopped.status, len(stopped.rows)) == ("interrupted", 1)
+    assert (tmp_path / "cut" / "uphill.resume").is_file()
+    seen = []
+    found = short(digits, RECIPES, tmp_path / "cut", options=options, resume=True, on_progress=seen.append)
+    assert [p.done for p in seen if (p.recipe, p.what) == ("uphill", "training")][-1] == 3
+    assert sum(p.what == "training" and p.done > 0 for p in seen) <= 2  # the first epochs are not trained again
+    assert found.rows[1]["clean_accuracy"] == whole.rows[1]["clean_accuracy"]
+    states = [rb.load_classifier(str(tmp_path / f / "uphill.safetensors"), device="cpu") for f in ("whole", "cut")]
+    assert states[0].weights_sha256 == states[1].weights_sha256
+    assert not list(tmp_path.rglob("*.resume"))
+
+
 @pytest.mark.parametrize(
     ("on", "told"),
     [
