@@ -13,8 +13,10 @@ from typing import Any, Literal, NamedTuple
 from robustbench_lite.intervals import wilson
 
 History = dict[str, Any]  # of a checkpoint
-Kind = Literal["does not start", "does not beat", "underfits", "overfits", "undecided", "price", "fine"]
-WARNINGS: tuple[Kind, ...] = ("does not start", "does not beat", "underfits", "overfits")
+Kind = Literal[
+    "diverges", "does not start", "does not beat", "underfits", "overfits", "undecided", "price", "fine"
+]
+WARNINGS: tuple[Kind, ...] = ("diverges", "does not start", "does not beat", "underfits", "overfits")
 
 LOW = 0.9  # accuracy below which a network may underfit
 FALLING = 0.03  # share by which the loss falls in the last fifth of the epochs, if it still does
@@ -41,6 +43,7 @@ def verdicts(history: History) -> list[dict[str, str]]:
         ``kind``, ``text`` and ``remedy`` of each.
     """
     found = list(_does_not_start(history)) or [
+        *_diverges(history),
         *_underfits(history),
         *_overfits(history),
         *_against_baselines(history),
@@ -105,6 +108,15 @@ def _does_not_start(history: History) -> Iterator[Verdict]:
             "does not start",
             f"{text}; the learning rate does not suit.",
             f"Try --find-lr, or {smaller}, or a larger one.",
+        )
+
+
+def _diverges(history: History) -> Iterator[Verdict]:
+    if history["diverged"]:
+        yield Verdict(
+            "diverges",
+            f"It diverges after epoch {len(history['epochs'])}. Epoch {history['best_epoch']} was kept.",
+            f"Give a smaller --lr than {history['options']['lr']:g}, or --find-lr.",
         )
 
 

@@ -43,13 +43,14 @@ def test_a_learning_rate_that_is_too_small(digits):
     )
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "cnn(width=4)"])
-def test_a_learning_rate_that_is_too_large(digits, architecture):
-    history = trained(digits, architecture, epochs=3, lr=10)
+def test_a_learning_rate_that_is_too_large(digits):
+    history = trained(digits, "cnn(width=4)", epochs=3, lr=10)
     assert kinds(history) == ["does not start"]
     assert "the learning rate is too large. Give a smaller --lr than 10, or --find-lr." in said(
         history, "does not start"
     )
+    with pytest.raises(rb.InputError, match=r"diverged in epoch 1.*smaller --lr"):  # and this one explodes at once
+        trained(digits, epochs=3, lr=10)
 
 
 def test_one_epoch_is_too_few(digits):
@@ -113,6 +114,7 @@ def made(train, val, *, accuracy=0.95, robust=None, **changes):
         "epochs": epochs,
         "best_epoch": 1 + int(np.argmin(val) if robust is None else np.argmax(robust)),
         "interrupted": False,
+        "diverged": False,
         "train_labels": [50, 50],
         "options": {
             "epochs": len(train),
@@ -159,6 +161,12 @@ def test_noise_is_no_overfitting():
     risen = [0.3, 0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.101]
     assert kinds(made(falling, risen)) == ["fine"]  # the last came back
     assert kinds(made([0.5] * 12, sorted(risen))) == ["fine"]  # and here the training loss does not fall
+
+
+def test_what_diverges_is_not_fine():
+    history = made([0.6, 0.5], [0.2, 0.1], diverged=True)
+    assert kinds(history) == ["diverges"]
+    assert "diverges after epoch 2. Epoch 2 was kept. Give a smaller --lr than 0.01" in said(history, "diverges")
 
 
 def test_overfitting_to_attacks_is_seen_in_the_robust_accuracy():
