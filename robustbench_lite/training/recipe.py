@@ -122,10 +122,13 @@ def parse_mix(text: str) -> tuple[float, float, float]:
     Raises:
         InputError: another name, or no number.
     """
-    weights = dict.fromkeys(PARTS, 0.0)
+    weights, seen = dict.fromkeys(PARTS, 0.0), set[str]()
     for part in text.split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))
         if name not in weights:
             raise UnknownNameError("part of --mix", name, PARTS)
+        if name in seen:
+            raise InputError(f"mix: {name} stands twice.", "Keep one of them.")
+        seen.add(name)
         weights[name] = parse_number(value or "1")
     return weights["clean"], weights["shift"], weights["attack"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -54,7 +54,7 @@ class ShiftRange:
     """
 
     text: str
-    members: tuple[Space, ...]
+    members: tuple[Space, ...] = field(repr=False)  # the text says it all
 
     def __call__(self, images: Tensor, streams: Streams) -> Tensor:
         """Images (N, C, H, W) in [0, 1] under draws of the shift, one stream each.

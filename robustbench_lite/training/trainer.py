@@ -22,7 +22,7 @@ from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.overfitting import Watch
-from robustbench_lite.training.recipe import Recipe
+from robustbench_lite.training.recipe import PARTS, Recipe
 from robustbench_lite.training.resuming import StateFile, state_of_classifier
 from robustbench_lite.training.robust_validation import about_attack, to_attack
 from robustbench_lite.training.sampling import make_order
@@ -116,6 +116,8 @@ def train(
         "train_manifest_sha256": train_set.manifest_hash,
         "val_images": len(val_data.labels),
         "torch": torch.__version__,
+        "shifts": [shift.text for shift in recipe.shifts],
+        "mix": dict(zip(PARTS, recipe.weights, strict=True)),
         "baselines": told(simple),
     }
     with seeded(options.seed, torch.device(device)):  # dropout draws while it trains

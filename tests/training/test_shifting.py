@@ -184,6 +184,51 @@ def test_the_parts_of_a_mixture_have_their_shares():
     assert found[0.7] / count == pytest.approx(1 / 6, abs=0.03)
 
 
+def test_three_parts():
+    """Shares, and that nothing leaks: a clean image is clean, a shifted one only shifted, the others attacked."""
+    count = 900
+    recipe = make_recipe(
+        adversarial="fast",
+        arguments={"eps": 0.01},
+        shift="brightness(add=0.2)",
+        mix="clean=1, shift=2, attack=3",
+        warmup=0,
+    )
+    objective_ = objective(count, recipe)
+    objective_.data = objective_.data._replace(images=torch.full((count, 1, SIZE, SIZE), 0.5))
+    out = shown(objective_, torch.arange(count)).flatten(1)
+    clean, shift = (out == 0.5).all(1), ((out - 0.7).abs() < 1e-6).all(1)
+    attacked = ~clean & ~shift
+    assert 0 < (out[attacked] - 0.5).abs().max() <= 0.01 + 1e-6
+    found = [int(part.sum()) / count for part in (clean, shift, attacked)]
+    assert found == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("mix", "told"),
+    [
+        ("clean=1, attack=1", "attack=1, but there is none. Give --adversarial"),
+        ("clean=1, shifts=1", "Did you mean 'shift'"),
+        ("clean=1, clean=2", "clean stands twice"),
+        ("clean=-1, shift=1", "clean=-1 is out of range"),
+        ("clean=0", "all weights are 0"),
+        ("shift=much", "is not a number"),
+    ],
+)
+def test_what_is_no_mixture_is_refused(mix, told):
+    with pytest.raises(InputError, match=told):
+        make_recipe(shift="night", mix=mix)
+
+
+def test_the_history_says_what_was_learnt_from():
+    digits = load_dataset("digits", split="train", limit=40)
+    history = train(
+        "linear", digits, digits, TrainingOptions(epochs=1), recipe=make_recipe(shift="night, blur")
+    ).info.history
+    assert history["shifts"] == ["night", "blur"]
+    assert history["mix"] == {"clean": 1, "shift": 1, "attack": 0}
+
+
 def test_clean_images_stay_as_they_are_and_every_epoch_draws_anew():
     objective_ = objective(40, make_recipe(shift="night"))
     chunk = torch.arange(40)
