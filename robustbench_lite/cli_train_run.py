@@ -70,6 +70,8 @@ def run_training(common: Common, asked: Asked) -> None:
 def _check_for_generator(common: Common, asked: Asked) -> None:
     """Refuse what only a classifier has."""
     given = [flag for flag in ("weights", "mean", "std") if getattr(common, flag) is not None]
+    given += [flag for flag in ("adversarial", "shift", "mix", "warmup") if getattr(asked, flag) is not None]
+    given += [flag.replace("_", "-") for flag in asked.attack]
     given += ["tune"] * (asked.tune != "all") + ["find-lr"] * asked.find_lr
     for flag in given:
         raise InputError(f"--{flag} means nothing to a model of images.", "Leave it out.")
