@@ -10,9 +10,13 @@ from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
 from robustbench_lite.cli_train_lr import print_learning_rates
+from robustbench_lite.cli_train_stopping import begin, ended, keep
 from robustbench_lite.cli_train_watch import Curves, watching
 
-SAID = ("validation", "validation_attacked", "validation_shifted", "baselines", "verdicts")
+SAID = (
+    *("validation", "validation_attacked", "validation_shifted", "baselines", "verdicts"),
+    *("interrupted", "diverged"),
+)
 """Entries of the history that --json has as well."""
 
 if TYPE_CHECKING:
@@ -22,7 +26,9 @@ if TYPE_CHECKING:
     from robustbench_lite.training.starting import Begun, Start
 
 
-def train_classifier(common: Common, architecture: str, options: TrainingOptions, asked: Asked, out: Path) -> None:
+def train_classifier(
+    common: Common, architecture: str, options: TrainingOptions, asked: Asked, out: Path, state: Path
+) -> None:
     """Train one network, and say how it went."""
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
@@ -66,6 +72,7 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
         curve = out.with_suffix(".lr.png")
         print_learning_rates(common, architecture, train_set, options, recipe, start, device, curve)
         return
+    begin(state, resume=asked.resume, quiet=common.quiet)
     picture = out.with_suffix(".curves.png")
     with watching(picture, epochs, verbose=common.verbose, quiet=common.quiet) as follow:
         trained = train(
@@ -77,9 +84,10 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
             start=start,
             device=device,
             on_history=follow,
+            resume=state,
         )
-    save_checkpoint(out, trained.network, trained.info)
     history = trained.info.history
+    keep(out, state, history, lambda path: save_checkpoint(path, trained.network, trained.info))
     drawn = Curves(picture).draw(history)
     result = {
         **plan,
@@ -93,6 +101,7 @@ def train_classifier(common: Common, architecture: str, options: TrainingOptions
     else:
         print_record(result, as_json=False)
         print_training(history)
+    ended(history, out, state)
     if not common.quiet:
         console.note(f"Next: rb attack --method pgd --model {out} --data {inputs.data}")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_density import fit_density
+from robustbench_lite.cli_train_stopping import begin, ended, keep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,9 @@ def generator_of(text: str) -> Any | None:
     return None
 
 
-def run_generator_training(common: Common, maker: Any, options: TrainingOptions, out: Path) -> None:
+def run_generator_training(
+    common: Common, maker: Any, options: TrainingOptions, out: Path, state: Path, *, resume: bool
+) -> None:
     """Train on the images of the train split, choose on the val split, write the file."""
     if not hasattr(maker, "network"):
         print_record(fit_density(common, maker, options, out), as_json=common.json)
@@ -64,9 +67,11 @@ def run_generator_training(common: Common, maker: Any, options: TrainingOptions,
         return
     check_writable(out)
     train, val = in_memory(train_set, "cpu").images, in_memory(val_set, "cpu").images
-    trained = _trained(common, spec, train, val, options, device)
+    begin(state, resume=resume, quiet=common.quiet)
+    trained = _trained(common, spec, train, val, options, device, state)
     about = {"data": train_set.spec, "train_manifest_sha256": train_set.manifest_hash}
-    save_generator(out, trained.spec, trained.network, {**trained.history, **about})
+    history = {**trained.history, **about}
+    keep(out, state, history, lambda path: save_generator(path, trained.spec, trained.network, history))
     epochs = trained.history["epochs"]
     figures = {
         "epochs": len(epochs),
@@ -78,10 +83,11 @@ def run_generator_training(common: Common, maker: Any, options: TrainingOptions,
             figures |= asdict(assess(trained.network, val.to(device), seed=common.seed))
     print_record({**plan, **figures}, as_json=common.json)
     _warn(figures)
+    ended(history, out, state)
 
 
 def _trained(
-    common: Common, spec: str, train: Tensor, val: Tensor, options: TrainingOptions, device: str
+    common: Common, spec: str, train: Tensor, val: Tensor, options: TrainingOptions, device: str, state: Path
 ) -> TrainedGenerator:
     """Train, and tell how it goes."""
     from robustbench_lite.training.generators import GeneratorEpoch, train_generator
@@ -95,7 +101,7 @@ def _trained(
                     f"epoch {epoch.epoch}: train loss {epoch.train_loss:.6g}, validation loss {epoch.val_loss:.6g}"
                 )
 
-        return train_generator(spec, train, val, options, device=device, on_epoch=on_epoch)
+        return train_generator(spec, train, val, options, device=device, on_epoch=on_epoch, resume=state)
 
 
 def _warn(figures: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_classifier import train_classifier
 from robustbench_lite.cli_train_compare import run_comparison
 from robustbench_lite.cli_train_generator import generator_of, run_generator_training
+from robustbench_lite.cli_train_stopping import check_place, stopped
 from robustbench_lite.errors import InputError
 
 DEFAULT_ARCHITECTURE = "cnn"
@@ -50,8 +51,7 @@ def run_training(common: Common, asked: Asked) -> None:
         raise InputError(f"--out {out} must end in .safetensors.", f"For example --out {out.stem}.safetensors.")
     if out.is_dir():
         raise InputError(f"{out} is a folder.", "Choose another --out.")
-    if out.exists() and not asked.overwrite and not asked.find_lr:
-        raise InputError(f"{out} exists already.", "Choose another --out, or give --overwrite.")
+    state = check_place(out, resume=asked.resume, overwrite=asked.overwrite or asked.find_lr)
     architecture = DEFAULT_ARCHITECTURE if common.model == "demo" else common.model
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
@@ -60,15 +60,21 @@ def run_training(common: Common, asked: Asked) -> None:
 
         options = TrainingOptions(**asked.learning)
         maker = None if is_weights(architecture) else generator_of(architecture)
-    if maker is not None:
-        _check_for_generator(common, asked)
-        run_generator_training(common, maker, options, out)
-    else:
-        train_classifier(common, architecture, options, asked, out)
+    try:
+        if maker is not None:
+            _check_for_generator(common, asked, maker)
+            run_generator_training(common, maker, options, out, state, resume=asked.resume)
+        else:
+            train_classifier(common, architecture, options, asked, out, state)
+    except KeyboardInterrupt:
+        stopped(state)
+        raise
 
 
-def _check_for_generator(common: Common, asked: Asked) -> None:
-    """Refuse what only a classifier has."""
+def _check_for_generator(common: Common, asked: Asked, maker: Any) -> None:
+    """Refuse what only a classifier has, or only a network."""
+    if asked.resume and not hasattr(maker, "network"):
+        raise InputError(f"--resume means nothing to {common.model}: it is fitted at once.", "Leave it out.")
     given = [flag for flag in ("weights", "mean", "std") if getattr(common, flag) is not None]
     given += [flag for flag in ("adversarial", "shift", "mix", "warmup") if getattr(asked, flag) is not None]
     given += [flag.replace("_", "-") for flag in asked.attack]

@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     REFUSED = 2  # usage, configuration or refused input
     GATE_FAILED = 3
     GATE_INCONCLUSIVE = 4
-    INCOMPLETE = 5  # can be resumed
+    INCOMPLETE = 5  # less than was asked for
     INTERRUPTED = 130
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,6 +18,7 @@ from robustbench_lite.generative.pixels import times
 from robustbench_lite.rng import stable_hash
 from robustbench_lite.training.loop import Hooks, Step, fit, seeded
 from robustbench_lite.training.options import TrainingOptions, check_for_generator
+from robustbench_lite.training.resuming import StateFile, fingerprint, identity_of
 
 GeneratorOptions = TrainingOptions
 """The same choices as for a classifier."""
@@ -52,6 +54,7 @@ def train_generator(
     *,
     device: str = "cpu",
     on_epoch: Callable[[GeneratorEpoch], None] = lambda epoch: None,
+    resume: Path | None = None,
 ) -> TrainedGenerator:
     """Train a model of images and keep the epoch with the smallest validation loss.
 
@@ -63,6 +66,7 @@ def train_generator(
         options: how to train.
         device: a torch device.
         on_epoch: called after every epoch.
+        resume: a file for the state of the training, as for ``train``.
 
     Raises:
         InputError: something that is no such model, images that do not do, or a loss that is not finite from the
@@ -95,7 +99,20 @@ def train_generator(
         def finished(epoch: int, train_loss: float, lr: float) -> GeneratorEpoch:
             return GeneratorEpoch(epoch, train_loss, _validate(network, val, options), lr)
 
-        hooks = Hooks(finished, on_epoch, restored=lambda entry: GeneratorEpoch(**entry), random=(random,))
+        state = None
+        if resume is not None:
+            images = {"training images": fingerprint(train), "validation images": fingerprint(val)}
+            state = StateFile(
+                resume, identity_of(registry.spec(maker), cast("nn.Module", network), options, images)
+            )
+        hooks = Hooks(
+            finished,
+            on_epoch,
+            keep=None if state is None else state.keep,
+            begin=None if state is None else state.begin,
+            restored=lambda entry: GeneratorEpoch(**entry),
+            random=(random,),
+        )
         fitted = fit(cast("nn.Module", network), len(train), loss, options, hooks)
     network.load_state_dict(fitted.best)
     network.eval().requires_grad_(False)
@@ -106,6 +123,8 @@ def train_generator(
         "torch": torch.__version__,
         "epochs": [epoch._asdict() for epoch in fitted.epochs],
         "best_epoch": min(fitted.epochs, key=lambda e: e.rank).epoch,
+        "interrupted": fitted.interrupted,
+        "diverged": fitted.diverged,
     }
     return TrainedGenerator(network, registry.spec(maker), history)
 

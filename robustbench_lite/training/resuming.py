@@ -70,6 +70,7 @@ class StateFile:
             )
         for change in _changes(saved.machine, self.machine):
             _log.warning("warning: %s; the weights may not be those of an unbroken training.", change)
+        _log.warning("note: the training goes on after epoch %d of %s.", saved.epochs, identity["epochs"])
 
     def keep(self, state: dict[str, Any]) -> None:
         """Write the state of the loop, in one piece or not at all.

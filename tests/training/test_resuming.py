@@ -250,7 +250,7 @@ def test_writing_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "SHARE", 0.03)
     monkeypatch.setattr(resuming.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(resuming, "_write", write)
-    state = StateFile(tmp_path / "net.resume", {})
+    state = StateFile(tmp_path / "net.resume", {"epochs": "20"})
     for epoch in range(20):
         state.keep({"epoch": epoch, "complete": epoch == 19})
         clock[0] += 20
