@@ -246,6 +246,6 @@ def _print(document: dict[str, Any], folder: Path, common: Common) -> None:
             failed = " failed" if row["status"] == "failed" else ""
             console.note(f"warning: {row['recipe']}{failed}: {row['reason']}")
     if not common.quiet:
-        for sentence in told(document["recipes"]):
+        for sentence in told(document):
             console.note(sentence)
         console.note(f"Networks, numbers and picture: {folder}")

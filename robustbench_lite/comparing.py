@@ -99,6 +99,7 @@ class Comparison:
             "eps": getattr(attack, "eps", None),
             "options": {**asdict(self.options), "augment": list(self.options.augment)},
             "torch": torch.__version__,
+            "device": self.device,
             "warning": CHOSEN_BY_TEST if judged.split in ("test", "all") else "",
         }
 

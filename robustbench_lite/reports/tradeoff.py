@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -102,7 +101,7 @@ def picture(document: dict[str, Any]) -> bytes:
         if row["status"] != "done":
             continue
         x, y = row["clean_accuracy"], row["robust_accuracy"]
-        times = "" if row["times"] is None else f", {_times(row['times'])} the time"
+        times = f", {cost}" if (cost := _cost(document, row)) else ""
         axes.errorbar(
             *(x, y),
             xerr=[[x - row["clean_low"]], [row["clean_high"] - x]],
@@ -132,10 +131,10 @@ def picture(document: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def told(rows: Sequence[Row]) -> list[str]:
+def told(document: dict[str, Any]) -> list[str]:
     """What each recipe gains and costs, in a sentence, where its interval does not hold 0."""
     sentences = []
-    for row in rows:
+    for row in document["recipes"]:
         if row["clean_gain"] is None or row["robust_gain"] is None:
             continue
         parts = [
@@ -144,7 +143,7 @@ def told(rows: Sequence[Row]) -> list[str]:
             else f"no difference in {kind} accuracy that n = {row['n']} could show"
             for kind in ("robust", "clean")
         ]
-        times = [] if row["times"] is None else [f"{_times(row['times'])} the time"]
+        times = [cost] if (cost := _cost(document, row)) else []
         sentences.append(f"{row['recipe']} against standard: {', '.join([*parts, *times])}.")
     return sentences
 
@@ -168,6 +167,12 @@ def _training(row: Row) -> str:
         return f"{number(row['seconds'])} s"
     cpu = "" if row["cpu_times"] is None else f" ({_times(row['cpu_times'])} CPU)"
     return f"{_times(row['times'])}{cpu}\n{row['seconds']:.{1 if row['seconds'] < 100 else 0}f} s"
+
+
+def _cost(document: dict[str, Any], row: Row) -> str:
+    """The multiple that can be relied on: other programs slow the clock of a CPU, and a GPU takes no CPU time."""
+    kind, times = ("CPU time", row["cpu_times"]) if document["device"] == "cpu" else ("time", row["times"])
+    return "" if times is None else f"{_times(times)} the {kind}"
 
 
 def _times(value: float) -> str:

@@ -19,7 +19,7 @@ def compare(rb, *words):
 
 
 def test_a_folder_with_everything(rb):
-    done = compare(rb, "--compare", "pgd", "--steps", 2, "--json")
+    done = compare(rb, "--compare", "pgd", "--steps", 2, "--json", "--device", "cpu")
     assert done.code == 0, done.err
     assert {path.name for path in Path("compared").iterdir()} == FILES
     document = json.loads(Path("compared/tradeoff.json").read_text())
@@ -35,6 +35,7 @@ def test_a_folder_with_everything(rb):
     with Image.open("compared/tradeoff.png") as picture:
         assert picture.width > 600
     assert "375 images of the val split" in done.err
+    assert "the CPU time." in done.err  # which other programs do not change
     assert rb("eval", "--model", "compared/pgd.safetensors", "--on", "fgsm", "--limit", 5).code == 0
 
 
