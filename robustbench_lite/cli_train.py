@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,13 @@ LEARNING, REGULAR, ROBUST, INSTEAD = "Learning", "Regularisation", "Robustness",
 @console.guarded
 def train(
     common: Common,
-    epochs: Annotated[int, typer.Option(help="At the most.", rich_help_panel=LEARNING)] = 30,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="At the most. (default: 30; with --adversarial on 20,000 images or more 10)",
+            rich_help_panel=LEARNING,
+        ),
+    ] = None,
     lr: Annotated[float, typer.Option(help="Peak learning rate.", rich_help_panel=LEARNING)] = 3e-3,
     optimizer: Annotated[str, typer.Option(help="adamw, adam or sgd.", rich_help_panel=LEARNING)] = "adamw",
     momentum: Annotated[float, typer.Option(help="Of sgd.", rich_help_panel=LEARNING)] = 0.9,
@@ -99,8 +105,9 @@ def train(
 ) -> None:
     """Train a classifier or a model of images; the checkpoint says all that --model needs to know.
 
-    --model names the architecture: cnn (default), resnet, mlp, linear, torchvision:NAME, file.py:factory; or a
-    model of images: vae, autoencoder, …; see rb ls generators. It asks for no labels.
+    --model names the architecture: cnn (default), strided (default with --adversarial), resnet, mlp, linear,
+    torchvision:NAME, file.py:factory; or a model of images: vae, autoencoder, …; see rb ls generators. It asks
+    for no labels.
     --limit and --first hold for the training images.
 
     Examples:
@@ -113,8 +120,7 @@ def train(
     """
     from robustbench_lite.cli_train_run import Asked, run_training
 
-    learning = {
-        "epochs": epochs,
+    learning: dict[str, Any] = {
         "lr": lr,
         "optimizer": optimizer,
         "momentum": momentum,
@@ -124,12 +130,13 @@ def train(
         "dropout": dropout,
         "label_smoothing": label_smoothing,
         "ema": ema,
-        "batch_size": 64 if common.batch_size is None else common.batch_size,
         "patience": patience,
         "balanced": balanced,
         "augment": tuple(name.strip() for name in augment.split(",")) if augment else (),
         "seed": common.seed,
     }
+    suiting = {"epochs": epochs, "batch_size": common.batch_size}
+    learning |= {name: value for name, value in suiting.items() if value is not None}
     attack = {"eps": eps, "norm": norm, "steps": steps, "step_size": step_size}
     asked = Asked(
         learning=learning,

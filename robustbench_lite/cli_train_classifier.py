@@ -37,10 +37,11 @@ def train_classifier(
         from robustbench_lite.training.augmenting import check_augmentations
         from robustbench_lite.training.recipe import make_recipe
         from robustbench_lite.training.starting import Start
+        from robustbench_lite.training.suiting import plan_of_attack, suited
         from robustbench_lite.training.trainer import train
         from robustbench_lite.weights import check_writable, save_checkpoint
 
-        inputs, epochs = common.inputs(), options.epochs
+        inputs = common.inputs()
         start = Start(common.weights, asked.tune, *normalisation(common.mean, common.std))
         device = resolve_device(common.device)
         train_set = load_data(replace(inputs, split="train"))
@@ -53,6 +54,7 @@ def train_classifier(
             warmup=asked.warmup,
         ).with_eps(train_set.eps)
         recipe = recipe.fitting(train_set.image_shape[0])
+        options = suited(options, asked.learning, recipe, len(train_set))
         check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
     begun = _begun(common, architecture, start, train_set)
     plan = {
@@ -61,7 +63,8 @@ def train_classifier(
         "train_images": len(train_set),
         "val_images": len(val_set),
         "classes": len(train_set.class_names),
-        "epochs": epochs,
+        "epochs": options.epochs,
+        **plan_of_attack(recipe, options),
         "checkpoint": str(out),
     }
     if common.dry_run:
@@ -74,7 +77,7 @@ def train_classifier(
         return
     begin(state, resume=asked.resume, quiet=common.quiet)
     picture = out.with_suffix(".curves.png")
-    with watching(picture, epochs, verbose=common.verbose, quiet=common.quiet) as follow:
+    with watching(picture, options.epochs, verbose=common.verbose, quiet=common.quiet) as follow:
         trained = train(
             architecture,
             train_set,

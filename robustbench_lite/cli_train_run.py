@@ -14,6 +14,7 @@ from robustbench_lite.cli_train_stopping import check_place, stopped
 from robustbench_lite.errors import InputError
 
 DEFAULT_ARCHITECTURE = "cnn"
+DEFAULT_ATTACKED = "strided"
 
 
 class Asked(NamedTuple):
@@ -52,7 +53,9 @@ def run_training(common: Common, asked: Asked) -> None:
     if out.is_dir():
         raise InputError(f"{out} is a folder.", "Choose another --out.")
     state = check_place(out, resume=asked.resume, overwrite=asked.overwrite or asked.find_lr)
-    architecture = DEFAULT_ARCHITECTURE if common.model == "demo" else common.model
+    attacked = asked.adversarial is not None and common.weights is None
+    default = DEFAULT_ATTACKED if attacked else DEFAULT_ARCHITECTURE
+    architecture = default if common.model == "demo" else common.model
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.training.options import TrainingOptions

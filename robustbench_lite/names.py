@@ -119,6 +119,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "linear": f"{PACKAGE}.classifiers.networks:linear",
         "mlp": f"{PACKAGE}.classifiers.networks:mlp",
         "cnn": f"{PACKAGE}.classifiers.networks:cnn",
+        "strided": f"{PACKAGE}.classifiers.networks:strided",
         "resnet": f"{PACKAGE}.classifiers.networks:resnet",
         "torchvision": f"{PACKAGE}.classifiers.zoo:torchvision",
         "timm": f"{PACKAGE}.classifiers.zoo:timm",

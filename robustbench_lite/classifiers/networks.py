@@ -44,6 +44,23 @@ def cnn(width: int = 32, *, input_shape: tuple[int, int, int], num_classes: int)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * channels, num_classes))
 
 
+def strided(width: int = 16, *, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """Convolutions of stride 2 with ReLU until 7 pixels are left, and two linear layers; no batch norm.
+
+    On MNIST it is the small network of Wong & Kolter (ICML 2018): cheap enough to be attacked at every step.
+    """
+    _check(width=width)
+    channels, height, columns = input_shape
+    layers: list[nn.Module] = []
+    out = width
+    while min(height, columns) > 7:
+        layers += [nn.Conv2d(channels, out, 4, stride=2, padding=1), nn.ReLU()]
+        channels, height, columns = out, height // 2, columns // 2
+        out = min(out * 2, 4 * width)
+    features = channels * height * columns
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 100), nn.ReLU(), nn.Linear(100, num_classes))
+
+
 def resnet(width: int = 16, depth: int = 20, *, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """Residual network for small images (He et al., CVPR 2016, section 4.2); depth is 6n + 2."""
     _check(width=width, depth=depth)
