@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from robustbench_lite.generative.loading import load_generator
     from robustbench_lite.outliers.fitting import fit_detector
     from robustbench_lite.outliers.opening import open_detector
+    from robustbench_lite.protocols import CrossValidated, cross_validate
     from robustbench_lite.registry import make, spec
     from robustbench_lite.reports.html import html_report
     from robustbench_lite.runs import Run, read_run
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Classifier": "classifiers.classifier",
     "Condition": "types",
+    "CrossValidated": "protocols",
     "Dataset": "data.dataset",
     "InputError": "errors",
     "RbError": "errors",
@@ -50,6 +52,7 @@ _PUBLIC = {
     "TrainingOptions": "training.options",
     "baselines": "training.baselines",
     "breaking_points": "breaking",
+    "cross_validate": "protocols",
     "evaluate": "evaluation",
     "find_lr": "training.lr_range",
     "fit_detector": "outliers.fitting",
@@ -70,6 +73,7 @@ _PUBLIC = {
 __all__ = [
     "Classifier",
     "Condition",
+    "CrossValidated",
     "Dataset",
     "InputError",
     "RbError",
@@ -81,6 +85,7 @@ __all__ = [
     "__version__",
     "baselines",
     "breaking_points",
+    "cross_validate",
     "evaluate",
     "find_lr",
     "fit_detector",

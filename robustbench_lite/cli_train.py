@@ -97,6 +97,13 @@ def train(
             help="holdout, kfold:5, kfold:5x3, group:5, time:5: spread over folds.", rich_help_panel=INSTEAD
         ),
     ] = None,
+    order: Annotated[
+        str,
+        typer.Option(
+            help="Of --protocol time: name, or a pattern in it ('day(\\d+)'), level:N, column:NAME.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = "name",
     find_lr: Annotated[
         bool, typer.Option("--find-lr", help="Only look for a learning rate.", rich_help_panel=INSTEAD)
     ] = False,
@@ -149,6 +156,7 @@ def train(
         compare=compare,
         on=tuple(on or ()),
         protocol=protocol,
+        order=order,
         find_lr=find_lr,
         resume=resume,
         overwrite=overwrite,

@@ -10,6 +10,7 @@ from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_classifier import train_classifier
 from robustbench_lite.cli_train_compare import run_comparison
 from robustbench_lite.cli_train_generator import generator_of, run_generator_training
+from robustbench_lite.cli_train_protocol import run_protocol
 from robustbench_lite.cli_train_stopping import check_place, stopped
 from robustbench_lite.errors import InputError
 
@@ -30,6 +31,7 @@ class Asked(NamedTuple):
     compare: str | None
     on: tuple[str, ...]  # of --compare
     protocol: str | None
+    order: str
     find_lr: bool
     resume: bool
     overwrite: bool
@@ -40,6 +42,11 @@ def run_training(common: Common, asked: Asked) -> None:
     if asked.compare is not None:
         run_comparison(common, asked)
         return
+    if asked.protocol is not None:
+        run_protocol(common, asked, _architecture(common, asked))
+        return
+    if asked.order != "name":
+        raise InputError(f"--order {asked.order} is about --protocol time.", "Give that, or leave it out.")
     if asked.on:
         raise InputError(f"--on {asked.on[0]} is about --compare.", "Judge a network by rb eval --on.")
     if common.split not in ("auto", "test"):
@@ -53,9 +60,7 @@ def run_training(common: Common, asked: Asked) -> None:
     if out.is_dir():
         raise InputError(f"{out} is a folder.", "Choose another --out.")
     state = check_place(out, resume=asked.resume, overwrite=asked.overwrite or asked.find_lr)
-    attacked = asked.adversarial is not None and common.weights is None
-    default = DEFAULT_ATTACKED if attacked else DEFAULT_ARCHITECTURE
-    architecture = default if common.model == "demo" else common.model
+    architecture = _architecture(common, asked)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.training.options import TrainingOptions
@@ -72,6 +77,12 @@ def run_training(common: Common, asked: Asked) -> None:
     except KeyboardInterrupt:
         stopped(state)
         raise
+
+
+def _architecture(common: Common, asked: Asked) -> str:
+    attacked = asked.adversarial is not None and common.weights is None
+    default = DEFAULT_ATTACKED if attacked else DEFAULT_ARCHITECTURE
+    return default if common.model == "demo" else common.model
 
 
 def _check_for_generator(common: Common, asked: Asked, maker: Any) -> None:

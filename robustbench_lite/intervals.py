@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -86,6 +87,22 @@ def paired_interval(
     centre = lost - gained
     half = units.quantile * math.sqrt((lost + gained - centre**2) / (n + 2))
     return Interval(max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def resampled_interval(values: Sequence[float], ratio: float, confidence: float = 0.95) -> Interval:
+    """Interval for the mean of a measure over folds, whose networks learnt from much the same images.
+
+    The corrected resampled t of Nadeau and Bengio (Machine Learning 2003), and of Bouckaert and Frank (PAKDD 2004)
+    for repeated folds: the variance of the mean is (1/J + ratio) · s², not s²/J.
+
+    Args:
+        values: (J,) one per fold, J > 1.
+        ratio: images held out over images learnt from, of a fold.
+        confidence: coverage.
+    """
+    found = np.asarray(values, dtype=float)
+    half = _student_quantile(confidence, len(found) - 1) * math.sqrt((1 / len(found) + ratio) * found.var(ddof=1))
+    return Interval(float(found.mean() - half), float(found.mean() + half))
 
 
 class Score(NamedTuple):

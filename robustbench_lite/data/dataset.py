@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -185,3 +186,35 @@ class Dataset:
                 if isinstance(p, DamagedImageError)
             ),
         )
+
+
+def joined(parts: Sequence[Dataset], split: str) -> Dataset:
+    """Splits of one data set as one, one after another.
+
+    Args:
+        parts: loaded alike.
+        split: what the whole is called.
+    """
+    ends = np.cumsum([len(part) for part in parts]).tolist()
+
+    def place(i: int) -> tuple[Dataset, int]:
+        which = bisect_right(ends, i)
+        return parts[which], i - (ends[which - 1] if which else 0)
+
+    def read(i: int) -> Pixels:
+        part, own = place(i)
+        return part.read(own)
+
+    grouped = all(part.groups is not None for part in parts)
+    return replace(
+        parts[0],
+        split=split,
+        labels=np.concatenate([part.labels for part in parts]),
+        files=tuple(file for part in parts for file in part.files),
+        sample_ids=tuple(i for part in parts for i in part.sample_ids),
+        read=read,
+        groups=tuple(group for part in parts for group in part.groups or ()) if grouped else None,
+        skipped=tuple(skipped for part in parts for skipped in part.skipped),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        metadata=None,
+    )

@@ -7,7 +7,7 @@ hundred pictures of one part are not a hundred independent samples.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from robustbench_lite.data.source import Source
 from robustbench_lite.errors import InputError, UnknownNameError
@@ -83,3 +83,30 @@ def _pattern(group: str) -> Callable[[str], str | None]:
         return match.group(pattern.groups) if match else None
 
     return find
+
+
+def units(marks: Sequence[str], groups: Sequence[str] | None) -> list[str]:
+    """One key per image: the same for images of one group, for equal images, and for groups that share an image.
+
+    >>> units(["x", "y", "x", "z"], ["part 1", "part 1", "part 2", "part 3"])
+    ['part 1', 'part 1', 'part 1', 'part 3']
+
+    Args:
+        marks: the same for equal images: fingerprints, or sample ids.
+        groups: one per image, or None.
+    """
+    if groups is None:
+        return list(marks)
+    above: dict[str, str] = {}  # group → a group that it is one with
+    first: dict[str, str] = {}  # fingerprint → the group that it was first met in
+
+    def top(group: str) -> str:
+        while above.get(group, group) != group:
+            group = above[group]
+        return group
+
+    for mark, group in zip(marks, groups, strict=True):
+        one, other = top(first.setdefault(mark, group)), top(group)
+        if one != other:
+            above[other] = one
+    return [top(group) for group in groups]

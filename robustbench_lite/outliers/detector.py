@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from robustbench_lite import registry
+from robustbench_lite.data.groups import units
 from robustbench_lite.errors import InputError
 from robustbench_lite.outliers.conformal import Threshold, threshold
 from robustbench_lite.outliers.mapscale import MapScale, map_scale
 from robustbench_lite.outliers.score import Maps, Normals, Parts, Score, Scorer, Shape, in_batches
 from robustbench_lite.outliers.tails import Tail
-from robustbench_lite.outliers.units import fingerprints, units
+from robustbench_lite.outliers.units import fingerprints
 from robustbench_lite.rng import stable_hash
 
 TAIL_SHARE = 0.2

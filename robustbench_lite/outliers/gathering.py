@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from robustbench_lite.data.dataset import Dataset, Metadata, MixedShapesError, Skipped
+from robustbench_lite.data.groups import units
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.outliers.conformal import least_images
 from robustbench_lite.outliers.score import Normals
-from robustbench_lite.outliers.units import fingerprints, units
+from robustbench_lite.outliers.units import fingerprints
 from robustbench_lite.rng import stable_hash
 
 MOST_VALUES = 2**28

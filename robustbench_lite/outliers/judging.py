@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import betabinom
 
+from robustbench_lite.data.groups import units
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.intervals import Groups, proportion_interval
 from robustbench_lite.outliers.conformal import Threshold
@@ -19,7 +20,6 @@ from robustbench_lite.outliers.measures import Estimate, Scores, alarm_value, wi
 from robustbench_lite.outliers.metadata import MetadataNormals
 from robustbench_lite.outliers.presets import BASELINE
 from robustbench_lite.outliers.scored import Scored
-from robustbench_lite.outliers.units import units
 
 METADATA = "metadata"
 SURE = 0.01

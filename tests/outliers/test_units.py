@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from robustbench_lite import registry
+from robustbench_lite.data.groups import units
 from robustbench_lite.outliers.detector import divided
 from robustbench_lite.outliers.fitting import fit_divided
 from robustbench_lite.outliers.gathering import Gathered, divide
 from robustbench_lite.outliers.judging import Judged, _counted
 from robustbench_lite.outliers.score import Normals
-from robustbench_lite.outliers.units import fingerprints, units
+from robustbench_lite.outliers.units import fingerprints
 
 
 def gathered(groups):
