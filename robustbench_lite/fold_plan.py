@@ -73,6 +73,8 @@ class Plan:
             "groups": None if data.groups is None else len(set(data.groups)),
             "learns_from": learns_from(self.recipe),
             "attack": None if attack is None else spec(attack),
+            "norm": None if attack is None else attack.norm,
+            "eps": None if attack is None else attack.eps,
             "options": {**asdict(self.options), "augment": list(self.options.augment)},
             "torch": torch.__version__,
             "notes": list(self.notes),

@@ -115,7 +115,8 @@ def summary(rows: Sequence[Row], *, with_interval: bool) -> list[Row]:
         if not values:
             continue
         several = len(values) > 1
-        interval = resampled_interval(values, ratio) if several and with_interval else None
+        spread = with_interval and min(values) < max(values)  # or it would have no width, which is no certainty
+        interval = resampled_interval(values, ratio) if spread else None
         found.append(
             {
                 "measure": name,

@@ -12,6 +12,7 @@ import robustbench_lite as rb
 from robustbench_lite import protocols
 from robustbench_lite.data.folds import Fold, make_folds, parse_protocol
 from robustbench_lite.errors import InputError
+from robustbench_lite.fold_rows import MEASURES, summary
 from robustbench_lite.intervals import proportion_interval, resampled_interval
 from robustbench_lite.training.options import TrainingOptions
 
@@ -79,11 +80,21 @@ def test_repeated_predictions_do_not_count_as_more_images(digits):
 def test_attacks_and_shifts_of_the_recipe_judge(digits):
     recipe = rb.make_recipe(adversarial="fast", shift="gaussian_noise(severity=5)", warmup=0)
     found = rb.cross_validate("linear", digits.select(range(80)), "kfold:2", OPTIONS, recipe=recipe)
+    assert found.about["norm"] == "linf"
     assert found.about["attack"] == "pgd(eps=0.1)"  # the digits' usual budget
     for row in found.folds:
         assert 0 <= row["robust_accuracy"] <= row["accuracy"]
         assert 0 <= row["shift_accuracy"] <= 1
     assert {row["measure"] for row in found.summary} >= {"robust_accuracy", "shift_accuracy"}
+
+
+def test_folds_that_agree_have_no_interval():
+    row = dict.fromkeys(MEASURES) | {"held_out": 10, "train": 30, "val": 10}
+    same, other = (
+        summary([row | {"accuracy": v} for v in values], with_interval=True)[0] for values in ([1, 1], [1, 0.9])
+    )
+    assert (same["std"], same["ci_low"], same["ci_high"]) == (0, None, None)
+    assert other["ci_low"] < 0.9 < other["ci_high"] == 1
 
 
 def test_time_has_no_interval(digits):

@@ -68,7 +68,8 @@ def summary_table(document: Document) -> Table:
         if several:
             cells += [_value(name, row["std"]), f"{_value(name, row['min'])} to {_value(name, row['max'])}"]
         if with_interval:
-            cells.append(f"{_value(name, row['ci_low'])} to {_value(name, row['ci_high'])}")
+            ends = f"{_value(name, row['ci_low'])} to {_value(name, row['ci_high'])}"
+            cells.append("" if row["ci_low"] is None else ends)
         table.add_row(_words(name), *cells)
     return table
 
@@ -87,10 +88,12 @@ def pooled_words(document: Document) -> str:
 def _caption(document: Document, with_interval: bool) -> Text:
     told = []
     if document["attack"] is not None:
-        told.append(f"robust: under {document['attack']}; an upper bound, a stronger attack may find more")
+        told.append(
+            f"robust: {document['norm']}, under {document['attack']}; an upper bound: others may find more"
+        )
     if with_interval:
         told.append("interval: corrected resampled t (Nadeau & Bengio 2003); folds share what they learn from")
-    elif len(document["folds"]) > 1:
+    elif document["protocol"].startswith("time"):
         told.append("no interval: later folds learn from more, and the world may have changed")
     return Text("\n".join(told))
 

@@ -58,7 +58,7 @@ def test_what_is_printed(rb, parts):
     assert done.code == 0, done.err
     for text in (
         "group:3: linear on folder:parts, 40 images (train and val)",
-        "robust: under pgd(",
+        "robust: linf, under pgd(",
         "groups as units",
     ):
         assert text in done.out
