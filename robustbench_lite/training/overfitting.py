@@ -8,7 +8,7 @@ from typing import Any
 
 from robustbench_lite.training.by_attack import ByAttack
 from robustbench_lite.training.defence import Defence
-from robustbench_lite.training.defences import make_defence, told
+from robustbench_lite.training.defences import told
 from robustbench_lite.training.loop import Judged
 from robustbench_lite.training.madry import Madry
 from robustbench_lite.training.objective import Objective
@@ -69,15 +69,16 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         """What a training that was stopped needs to know."""
-        defence = self.objective.recipe.adversarial
-        return {"adversarial": None if defence is None else told(defence), "overfitting": self.entries}
+        return {"overfitting": self.entries}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.entries[:] = state["overfitting"]
-        if self.entries:
-            defence = make_defence(state["adversarial"])
-            self.objective.recipe = dataclasses.replace(self.objective.recipe, adversarial=defence)
+        recipe = self.objective.recipe
+        for _ in self.entries:  # not read from the file: the name of an attack may be that of a program
+            assert recipe.adversarial is not None
+            recipe = dataclasses.replace(recipe, adversarial=_longer(recipe.adversarial))
+        self.objective.recipe = recipe
 
 
 def _gradients(defence: Defence) -> int:

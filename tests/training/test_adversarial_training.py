@@ -246,9 +246,24 @@ class TestOverfitting:
 
         watch = overfitting.Watch(Holder(), None)
         entry = {"epoch": 2, "goes_on_with": "fast(eps=0.1, steps=2)"}
-        watch.restore({"adversarial": "fast(eps=0.1, steps=2)", "overfitting": [entry]})
+        watch.restore({"overfitting": [entry]})
         assert watch.objective.recipe == Recipe(Fast(EPS, steps=2))
-        assert watch.state() == {"adversarial": "fast(eps=0.1, steps=2)", "overfitting": [entry]}
+        assert watch.state() == {"overfitting": [entry]}
+        watch = overfitting.Watch(Holder(), None)
+        watch.restore({"overfitting": [entry, entry]})
+        assert watch.objective.recipe == Recipe(Fast(EPS, steps=4))
+
+    def test_no_program_that_a_state_names_is_run(self, tmp_path):
+        """What goes on is found anew from the recipe that was asked for."""
+        (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+
+        class Holder:
+            recipe = Recipe(Fast(EPS))
+
+        program = f"{tmp_path / 'own.py'}:Own"
+        state = {"adversarial": program, "overfitting": [{"epoch": 1, "goes_on_with": program}]}
+        overfitting.Watch(Holder(), None).restore(state)
+        assert not (tmp_path / "ran").exists()
 
     def test_the_loop_keeps_it_through_an_epoch_that_is_taken_back(self):
         network, more, states = torch.nn.Linear(2, 2), {"tries": 0}, []
