@@ -142,6 +142,13 @@ def recipes_of(asked: Asked) -> dict[str, Recipe]:
     # The budget is that of the data, which --eps replaces: it judges as well.
     arguments = {key: value for key, value in asked.attack.items() if key == "norm"}
     steps = {key: value for key, value in asked.attack.items() if key in ("steps", "step_size")}
+    attacks = [name for name in names if name not in (STANDARD, "shift")]
+    longer = [name for name in attacks if name != "fast"]  # one step is what makes it fast
+    for flag, value, by in (("warmup", asked.warmup, attacks), *((*given, longer) for given in steps.items())):
+        if value is not None and not by:
+            raise InputError(
+                f"--{flag.replace('_', '-')} means nothing to --compare {asked.compare}.", "Leave it out."
+            )
     shift = asked.shift or ", ".join(f"{name}(severity=1..4)" for name in SHIFTS)
     found: dict[str, Recipe] = {}
     for name in names:
@@ -152,7 +159,7 @@ def recipes_of(asked: Asked) -> dict[str, Recipe]:
         else:
             _check_known(name)
             attack = (asked.adversarial or "pgd") if name == "mix" else name
-            own = {} if name == "fast" else steps  # one step is what makes it fast
+            own = steps if name in longer else {}
             found[name] = make_recipe(
                 adversarial=attack,
                 arguments=arguments | own,

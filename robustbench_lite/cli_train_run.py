@@ -67,6 +67,7 @@ def run_training(common: Common, asked: Asked) -> None:
         from robustbench_lite.training.starting import is_weights
 
         options = TrainingOptions(**asked.learning)
+        _check_mix(asked)
         maker = None if is_weights(architecture) else generator_of(architecture)
     try:
         if maker is not None:
@@ -83,6 +84,21 @@ def _architecture(common: Common, asked: Asked) -> str:
     attacked = asked.adversarial is not None and common.weights is None
     default = DEFAULT_ATTACKED if attacked else DEFAULT_ARCHITECTURE
     return default if common.model == "demo" else common.model
+
+
+def _check_mix(asked: Asked) -> None:
+    """Refuse what was asked for and would never be learnt from."""
+    if asked.mix is None:
+        return
+    from robustbench_lite.training.recipe import parse_mix
+
+    _, *weights = parse_mix(asked.mix)
+    for flag, weight in zip(("shift", "adversarial"), weights, strict=True):
+        if getattr(asked, flag) is not None and not weight:
+            raise InputError(
+                f"--mix {asked.mix!r} gives --{flag} no weight: nothing would be learnt from it.",
+                f"Leave --{flag} out, or name it in --mix.",
+            )
 
 
 def _check_for_generator(common: Common, asked: Asked, maker: Any) -> None:

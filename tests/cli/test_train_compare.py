@@ -126,6 +126,8 @@ def test_a_recipe_that_fails_is_told(rb, monkeypatch):
         (("--compare", "pgd", "--split", "train"), "images that they learn from"),
         (("--compare", "pgd", "--model", "vae"), "model of images"),
         (("--compare", "pgd", "--protocol", "kfold:5"), "two things"),
+        (("--compare", "standard,fast", "--step-size", "0.1"), "--step-size means nothing"),
+        (("--compare", "shift", "--warmup", "0.5"), "--warmup means nothing"),
         (("--compare", "pgd", "--on", "cw"), "has no budget"),
         (("--on", "fgsm"), "is about --compare"),
     ],

@@ -28,6 +28,11 @@ def test_shifts_without_colour_are_left_out_once(rb, caplog):
         (("--shift", "night(severity=1..9)"), "severity=9 is out of range"),
         (("--shift", "color_temperature"), "needs images of 3 channels"),
         (("--mix", "shift=1"), "Give --shift"),
+        (("--shift", "night", "--mix", "clean=1"), "gives --shift no weight"),
+        (
+            ("--shift", "night", "--adversarial", "pgd", "--mix", "clean=1, shift=1"),
+            "gives --adversarial no weight",
+        ),
         (("--augment", "flips"), "Did you mean 'flip'"),
         (("--augment", "trivialaugment"), "nothing would be left"),
         (("--augment", "mixup", "--adversarial", "fast"), "do not go together"),
