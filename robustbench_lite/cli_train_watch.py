@@ -100,7 +100,7 @@ def panel(history: History, epochs: int) -> Table:
     from rich.table import Table
 
     done = history["epochs"]
-    left = sum(epoch["seconds"] for epoch in done) / len(done) * (epochs - len(done))
+    left = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in done) / len(done) * (epochs - len(done))
     table = Table.grid(padding=(0, 1))
     minutes, seconds = divmod(round(left), 60)
     table.add_row(

@@ -80,7 +80,7 @@ class Hooks(Generic[_Epoch]):
         more_restored: called with that of ``begin``.
         warmup: epochs that ``patience`` does not count: the task still grows harder.
         random: generators that the loss draws from; they are a part of the state.
-        started: called right before the first epoch, when all that is made once has been made.
+        started: called right before the first step of every epoch, when all that is made once has been made.
         chance: the loss of a network that knows nothing, in nats, if there is such a thing; ten times that, or ten
             times the loss of the first batch if that is larger, over a whole epoch is a training that diverges.
     """
@@ -171,7 +171,6 @@ class _Loop(Generic[_Epoch]):
 
     def run(self) -> Fitted[_Epoch]:
         interrupted = diverged = False
-        self.hooks.started()
         try:
             while not (diverged or self.complete):
                 diverged = not self.one_epoch()
@@ -201,6 +200,7 @@ class _Loop(Generic[_Epoch]):
         before = None if self.hooks.undone is None else copy.deepcopy(self.state())
         epoch = len(self.history) + 1
         lr = self.optimizer.param_groups[0]["lr"]
+        self.hooks.started()
         train_loss = self.train(epoch)
         if not train_loss < self.limit:
             return self.diverged(epoch, train_loss)

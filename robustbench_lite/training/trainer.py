@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -37,7 +40,8 @@ class Epoch(NamedTuple):
 
     ``train_loss`` and ``train_accuracy`` are of the images as the network was shown them, while it learned.
     ``robust_accuracy`` and ``shift_accuracy`` are None unless the recipe has attacks or shifts.
-    ``seconds`` are of the clock, ``cpu_seconds`` of all threads of this process, both of training and validation.
+    ``seconds`` are of the clock, ``cpu_seconds`` of all threads of this process, both of training alone, together
+    with that of the same epoch where one was taken back; ``validation_seconds`` came after, by the clock.
     """
 
     epoch: int
@@ -50,6 +54,7 @@ class Epoch(NamedTuple):
     robust_accuracy: float | None = None
     shift_accuracy: float | None = None
     cpu_seconds: float | None = None
+    validation_seconds: float | None = None
 
     @property
     def rank(self) -> tuple[float, ...]:
@@ -174,18 +179,17 @@ def _fit(
     state: StateFile | None,
 ) -> Fitted[Epoch]:
     shifted = shifted_images(objective.recipe, val_data, options.seed)
-    began, cpu = 0.0, 0.0
+    began, spent = _now(), defaultdict[int, npt.NDArray[np.float64]](lambda: np.zeros(2))
 
     def started() -> None:
-        # Not before: the first optimiser of a process imports half of PyTorch, which is no cost of training.
-        nonlocal began, cpu
-        began, cpu = time.perf_counter(), time.process_time()
+        nonlocal began
+        began = _now()
 
     def finished(epoch: int, train_loss: float, lr: float) -> Epoch:
-        nonlocal began, cpu
+        spent[epoch] += _now() - began  # one that is taken back comes twice, and costs both times
+        seconds, cpu_seconds = spent[epoch].tolist()
+        after = time.perf_counter()
         found = validated(objective, val_data, options.batch_size, shifted, watch.data)
-        seconds, began = time.perf_counter() - began, time.perf_counter()
-        cpu_seconds, cpu = time.process_time() - cpu, time.process_time()
         return Epoch(
             epoch,
             train_loss,
@@ -197,6 +201,7 @@ def _fit(
             found.robust_accuracy,
             found.shift_accuracy,
             cpu_seconds,
+            time.perf_counter() - after,
         )
 
     hooks = Hooks(
@@ -215,6 +220,11 @@ def _fit(
     )
     labels = objective.data.labels
     return fit(objective.network, len(labels), objective, options, hooks, make_order(labels.cpu(), options))
+
+
+def _now() -> npt.NDArray[np.float64]:
+    """Seconds of the clock, and of all threads of the process."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def _told(epochs: Sequence[Epoch]) -> dict[str, Any]:

@@ -60,7 +60,10 @@ def sha(trained):
 
 
 def without_seconds(trained):
-    epochs = [{**epoch, "seconds": None, "cpu_seconds": None} for epoch in trained.info.history["epochs"]]
+    epochs = [
+        {**epoch, "seconds": None, "cpu_seconds": None, "validation_seconds": None}
+        for epoch in trained.info.history["epochs"]
+    ]
     return {**trained.info.history, "epochs": epochs}
 
 

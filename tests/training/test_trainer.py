@@ -13,8 +13,9 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
-from robustbench_lite.training import loop, optimising, tensors, trainer
+from robustbench_lite.training import loop, optimising, overfitting, tensors, trainer, validating
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.recipe import make_recipe
 from robustbench_lite.training.trainer import train
 from robustbench_lite.training.validating import Validated
 
@@ -130,6 +131,35 @@ def test_the_time_of_an_epoch_is_not_that_of_getting_ready(monkeypatch):
     monkeypatch.setattr(loop, "make_optimizer", slow)
     first, *_ = train("linear", TRAIN, VAL, TrainingOptions(epochs=2)).info.history["epochs"]
     assert 0 < first["seconds"] < 1
+
+
+def test_the_time_of_an_epoch_is_not_that_of_its_validation(monkeypatch):
+    """Validation under attack may take longer than the training, and would make robustness look dear."""
+
+    def slow(*given):
+        time.sleep(0.5)
+        return validating.validated(*given)
+
+    monkeypatch.setattr(trainer, "validated", slow)
+    for epoch in train("linear", TRAIN, VAL, TrainingOptions(epochs=2)).info.history["epochs"]:
+        assert 0 < epoch["seconds"] < 0.5 <= epoch["validation_seconds"]
+
+
+def test_an_epoch_that_is_taken_back_costs_as_well(monkeypatch):
+    def taken_back(watch, judged):
+        watch.entries.append({})
+        return len(watch.entries) == 2
+
+    def slow(*given):
+        time.sleep(0.2)
+        return [torch.arange(len(TRAIN))]
+
+    monkeypatch.setattr(loop, "batches", slow)
+    monkeypatch.setattr(overfitting.Watch, "undone", taken_back)
+    recipe = make_recipe(adversarial="fast", arguments={"eps": 0.1})
+    first, second = train("linear", TRAIN, VAL, TrainingOptions(epochs=2), recipe=recipe).info.history["epochs"]
+    assert first["seconds"] >= 0.2
+    assert second["seconds"] >= 0.4
 
 
 def test_early_stopping_keeps_the_best_epoch(monkeypatch):
