@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_generator import print_record
+from robustbench_lite.cli_train_inputs import recipe_of, splits, start_of
 from robustbench_lite.cli_train_lr import print_learning_rates
 from robustbench_lite.cli_train_stopping import begin, ended, keep
 from robustbench_lite.cli_train_watch import Curves, watching
@@ -32,30 +32,17 @@ def train_classifier(
     """Train one network, and say how it went."""
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.classifiers.loading import resolve_device
-        from robustbench_lite.inputs import normalisation
-        from robustbench_lite.runner import load_data
-        from robustbench_lite.training.augmenting import check_augmentations
-        from robustbench_lite.training.recipe import make_recipe
-        from robustbench_lite.training.starting import Start
+        from robustbench_lite.training.preparing import recipe_for
         from robustbench_lite.training.suiting import plan_of_attack, suited
         from robustbench_lite.training.trainer import train
         from robustbench_lite.weights import check_writable, save_checkpoint
 
         inputs = common.inputs()
-        start = Start(common.weights, asked.tune, *normalisation(common.mean, common.std))
-        device = resolve_device(common.device)
-        train_set = load_data(replace(inputs, split="train"))
-        val_set = load_data(replace(inputs, split="val", limit=None, first=None))
-        recipe = make_recipe(
-            adversarial=asked.adversarial,
-            arguments=asked.attack,
-            shift=asked.shift,
-            mix=asked.mix,
-            warmup=asked.warmup,
-        ).with_eps(train_set.eps)
-        recipe = recipe.fitting(train_set.image_shape[0])
+        start, device = start_of(common, asked), resolve_device(common.device)
+        train_set, val_set = splits(common)
+        recipe = recipe_of(asked)
         options = suited(options, asked.learning, recipe, len(train_set))
-        check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
+        recipe = recipe_for(train_set, options, recipe)
     begun = _begun(common, architecture, start, train_set)
     plan = {
         "architecture": begun.architecture,

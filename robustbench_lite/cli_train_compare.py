@@ -13,6 +13,7 @@ import typer
 from robustbench_lite import console, registry
 from robustbench_lite.cli_files import write_file
 from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_train_inputs import architecture_of, check_folder, splits, start_of
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 from robustbench_lite.specs import parse_number, split_outside_brackets
@@ -32,7 +33,7 @@ _NORMS = ("linf", "l2", "l1")
 def run_comparison(common: Common, asked: Asked) -> None:
     """Train a network by every recipe that was named, and print what each gains and costs."""
     folder = common.out or Path("compared")
-    _check_asked(common, asked, folder)
+    check_folder(folder, asked, what="a comparison")
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.tradeoff import compared
@@ -67,16 +68,13 @@ def _comparison(common: Common, asked: Asked, folder: Path) -> Comparison:
     """Load the data, and read what is compared under what."""
     from robustbench_lite.classifiers.loading import resolve_device
     from robustbench_lite.comparing import comparison
-    from robustbench_lite.inputs import normalisation
     from robustbench_lite.runner import load_data
     from robustbench_lite.training.options import TrainingOptions
-    from robustbench_lite.training.starting import Start
 
     split = _split(common)
     recipes = recipes_of(asked)
     inputs = common.inputs()
-    train_set = load_data(replace(inputs, split="train"))
-    val_set = load_data(replace(inputs, split="val", limit=None, first=None))
+    train_set, val_set = splits(common)
     judged = val_set
     if split == "test" or len(val_set) > MOST_JUDGED:
         everything = val_set if split == "val" else load_data(replace(inputs, split=split, limit=None, first=None))
@@ -85,9 +83,9 @@ def _comparison(common: Common, asked: Asked, folder: Path) -> Comparison:
     return comparison(
         *(_with_eps(train_set, asked), val_set, recipes, folder),
         test_set=_with_eps(judged, asked),
-        architecture="cnn" if common.model == "demo" else common.model,
+        architecture=architecture_of(common, asked),
         options=TrainingOptions(**asked.learning),
-        start=Start(common.weights, asked.tune, *normalisation(common.mean, common.std)),
+        start=start_of(common, asked),
         on=_conditions(asked, judged.image_shape[0]),
         device=resolve_device(common.device),
     )
@@ -193,24 +191,6 @@ def strongest(shift: str, channels: int) -> list[Condition]:
         ends = ((1.0,) if axis.name == "severity" else (0.0, 1.0) for axis in member.axes)
         found += [member.condition(point) for point in itertools.product(*ends)]
     return found
-
-
-def _check_asked(common: Common, asked: Asked, folder: Path) -> None:
-    from robustbench_lite.cli_train_generator import generator_of
-    from robustbench_lite.training.starting import is_weights
-
-    for flag, value in (("--protocol", asked.protocol), ("--find-lr", asked.find_lr)):
-        if value:
-            raise InputError(f"--compare and {flag} are two things.", "Give one of them.")
-    if not is_weights(common.model) and generator_of(common.model) is not None:
-        raise InputError(f"{common.model} is a model of images: it has no recipes.", "Give --model cnn.")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: a comparison is a folder.", "Choose another --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not (asked.resume or asked.overwrite):
-        raise InputError(
-            f"{folder} exists already.",
-            "Choose another --out; or --resume keeps what was trained there, --overwrite starts anew.",
-        )
 
 
 def _judged_words(comparison: Comparison) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_train_inputs import splits
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,15 +28,13 @@ def fit_density(common: Common, maker: Any, options: TrainingOptions, out: Path)
     """
     from robustbench_lite.generative.loading import save_generator
     from robustbench_lite.generative.pixels import bits_per_dim
-    from robustbench_lite.runner import load_data
     from robustbench_lite.training.tensors import in_memory
     from robustbench_lite.weights import check_writable
 
     spec = registry.spec(maker)
     _check(common, spec, maker, options)
     inputs = common.inputs()
-    train_set = load_data(replace(inputs, split="train"))
-    val_set = load_data(replace(inputs, split="val", limit=None, first=None))
+    train_set, val_set = splits(common)
     maker.check(len(train_set), train_set.image_shape)
     plan = {
         "model": spec,

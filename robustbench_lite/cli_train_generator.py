@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
 from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_density import fit_density
+from robustbench_lite.cli_train_inputs import splits
 from robustbench_lite.cli_train_stopping import begin, ended, keep
 
 if TYPE_CHECKING:
@@ -44,14 +45,12 @@ def run_generator_training(
         from robustbench_lite.generative.bounds import assess
         from robustbench_lite.generative.latent import VariationalModel
         from robustbench_lite.generative.loading import save_generator
-        from robustbench_lite.runner import load_data
         from robustbench_lite.training.tensors import in_memory
         from robustbench_lite.weights import check_writable
 
         inputs = common.inputs()
         device = resolve_device(common.device)
-        train_set = load_data(replace(inputs, split="train"))
-        val_set = load_data(replace(inputs, split="val", limit=None, first=None))
+        train_set, val_set = splits(common)
         maker.check(len(train_set), train_set.image_shape)
     spec = registry.spec(maker)
     plan = {

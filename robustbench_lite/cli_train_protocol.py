@@ -12,6 +12,7 @@ import typer
 from robustbench_lite import console
 from robustbench_lite.cli_files import write_file
 from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_train_inputs import architecture_of, check_folder, recipe_of, start_of
 from robustbench_lite.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
     from robustbench_lite.protocols import Progress
 
 
-def run_protocol(common: Common, asked: Asked, architecture: str) -> None:
+def run_protocol(common: Common, asked: Asked) -> None:
     """Train and judge a network per fold, and print what they come to."""
     folder = common.out or Path("folds")
-    _check_asked(common, asked, architecture, folder)
+    _check_asked(common, asked, folder)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.fold_plan import NO_IMAGE_LEFT
         from robustbench_lite.protocols import carried_out
 
-        plan = _plan(common, asked, architecture, folder)
+        plan = _plan(common, asked, folder)
     if common.split == "all":
         console.note(f"warning: {NO_IMAGE_LEFT}")
     for text in plan.notes:
@@ -57,32 +58,23 @@ def run_protocol(common: Common, asked: Asked, architecture: str) -> None:
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-def _plan(common: Common, asked: Asked, architecture: str, folder: Path) -> Plan:
+def _plan(common: Common, asked: Asked, folder: Path) -> Plan:
     from robustbench_lite.classifiers.loading import resolve_device
     from robustbench_lite.fold_plan import planned
-    from robustbench_lite.inputs import normalisation
     from robustbench_lite.training.options import TrainingOptions
-    from robustbench_lite.training.recipe import make_recipe
-    from robustbench_lite.training.starting import Start
     from robustbench_lite.training.suiting import suited
 
     protocol = asked.protocol or ""
     inputs = common.inputs()
     dataset, folds = _images(inputs, protocol)
-    recipe = make_recipe(
-        adversarial=asked.adversarial,
-        arguments=asked.attack,
-        shift=asked.shift,
-        mix=asked.mix,
-        warmup=asked.warmup,
-    )
+    recipe = recipe_of(asked)
     options = suited(TrainingOptions(**asked.learning), asked.learning, recipe, len(dataset))
     return planned(
-        *(architecture, dataset, protocol, options),
+        *(architecture_of(common, asked), dataset, protocol, options),
         recipe=recipe,
         folds=folds,
         moments=_moments(inputs, dataset, asked.order) if protocol.startswith("time") else None,
-        start=Start(common.weights, asked.tune, *normalisation(common.mean, common.std)),
+        start=start_of(common, asked),
         device=resolve_device(common.device),
         folder=folder,
     )
@@ -131,16 +123,10 @@ def _moments(inputs: Inputs, dataset: Dataset, order: str) -> list[str]:
     return [found[file] for file in dataset.files]
 
 
-def _check_asked(common: Common, asked: Asked, architecture: str, folder: Path) -> None:
-    from robustbench_lite.cli_train_generator import generator_of
+def _check_asked(common: Common, asked: Asked, folder: Path) -> None:
     from robustbench_lite.data.folds import parse_protocol
-    from robustbench_lite.training.starting import is_weights
 
     kind = parse_protocol(asked.protocol or "").kind
-    if asked.find_lr:
-        raise InputError("--protocol and --find-lr are two things.", "Give one of them.")
-    for option in asked.on:
-        raise InputError(f"--on {option} is about --compare.", "Judge a network by rb eval --on.")
     if asked.order != "name" and kind != "time":
         raise InputError(f"--order {asked.order} is about --protocol time.", "Give that, or leave it out.")
     if common.split not in ("auto", "all") or (common.split == "all" and kind == "holdout"):
@@ -148,15 +134,7 @@ def _check_asked(common: Common, asked: Asked, architecture: str, folder: Path) 
         if kind == "holdout":
             remedy = "It learns from train, chooses by val, and is judged on test: leave it out."
         raise InputError(f"--split {common.split} means nothing to --protocol {asked.protocol}.", remedy)
-    if not is_weights(architecture) and generator_of(architecture) is not None:
-        raise InputError(f"{architecture} is a model of images: there is no protocol for it.", "Give --model cnn.")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: a protocol writes a folder.", "Choose another --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not (asked.resume or asked.overwrite):
-        raise InputError(
-            f"{folder} exists already.",
-            "Choose another --out; or --resume keeps what was trained there, --overwrite starts anew.",
-        )
+    check_folder(folder, asked, what="a protocol")
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:

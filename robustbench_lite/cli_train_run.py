@@ -10,12 +10,10 @@ from robustbench_lite.cli_options import Common
 from robustbench_lite.cli_train_classifier import train_classifier
 from robustbench_lite.cli_train_compare import run_comparison
 from robustbench_lite.cli_train_generator import generator_of, run_generator_training
+from robustbench_lite.cli_train_inputs import architecture_of
 from robustbench_lite.cli_train_protocol import run_protocol
 from robustbench_lite.cli_train_stopping import check_place, stopped
 from robustbench_lite.errors import InputError
-
-DEFAULT_ARCHITECTURE = "cnn"
-DEFAULT_ATTACKED = "strided"
 
 
 class Asked(NamedTuple):
@@ -39,16 +37,15 @@ class Asked(NamedTuple):
 
 def run_training(common: Common, asked: Asked) -> None:
     """Train on the train split, choose on the val split, write the file."""
+    _check_mode(common, asked)
     if asked.compare is not None:
         run_comparison(common, asked)
         return
     if asked.protocol is not None:
-        run_protocol(common, asked, _architecture(common, asked))
+        run_protocol(common, asked)
         return
     if asked.order != "name":
         raise InputError(f"--order {asked.order} is about --protocol time.", "Give that, or leave it out.")
-    if asked.on:
-        raise InputError(f"--on {asked.on[0]} is about --compare.", "Judge a network by rb eval --on.")
     if common.split not in ("auto", "test"):
         raise InputError(
             f"--split {common.split} means nothing to training.",
@@ -60,15 +57,13 @@ def run_training(common: Common, asked: Asked) -> None:
     if out.is_dir():
         raise InputError(f"{out} is a folder.", "Choose another --out.")
     state = check_place(out, resume=asked.resume, overwrite=asked.overwrite or asked.find_lr)
-    architecture = _architecture(common, asked)
+    architecture = architecture_of(common, asked)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.training.options import TrainingOptions
-        from robustbench_lite.training.starting import is_weights
 
         options = TrainingOptions(**asked.learning)
-        _check_mix(asked)
-        maker = None if is_weights(architecture) else generator_of(architecture)
+        maker = _maker(architecture)
     try:
         if maker is not None:
             _check_for_generator(common, asked, maker)
@@ -80,25 +75,29 @@ def run_training(common: Common, asked: Asked) -> None:
         raise
 
 
-def _architecture(common: Common, asked: Asked) -> str:
-    attacked = asked.adversarial is not None and common.weights is None
-    default = DEFAULT_ATTACKED if attacked else DEFAULT_ARCHITECTURE
-    return default if common.model == "demo" else common.model
+def _check_mode(common: Common, asked: Asked) -> None:
+    """Refuse what --compare, --protocol and --find-lr cannot be together with.
+
+    Raises:
+        InputError: two of them, or one with --resume or a model of images that means nothing to it.
+    """
+    modes = {"--compare": asked.compare, "--protocol": asked.protocol, "--find-lr": asked.find_lr or None}
+    given = [flag for flag, value in modes.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"{given[0]} and {given[1]} are two things.", "Give one of them.")
+    if asked.find_lr and asked.resume:
+        raise InputError("--find-lr keeps no state that --resume could go on from.", "Leave --resume out.")
+    if asked.on and asked.compare is None:
+        raise InputError(f"--on {asked.on[0]} is about --compare.", "Judge a network by rb eval --on.")
+    if given and _maker(common.model) is not None:
+        raise InputError(f"{given[0]} means nothing to a model of images.", "Leave it out, or give --model cnn.")
 
 
-def _check_mix(asked: Asked) -> None:
-    """Refuse what was asked for and would never be learnt from."""
-    if asked.mix is None:
-        return
-    from robustbench_lite.training.recipe import parse_mix
+def _maker(model: str) -> Any | None:
+    """The model of images that --model describes; None: a classifier, or weights of one."""
+    from robustbench_lite.training.starting import is_weights
 
-    _, *weights = parse_mix(asked.mix)
-    for flag, weight in zip(("shift", "adversarial"), weights, strict=True):
-        if getattr(asked, flag) is not None and not weight:
-            raise InputError(
-                f"--mix {asked.mix!r} gives --{flag} no weight: nothing would be learnt from it.",
-                f"Leave --{flag} out, or name it in --mix.",
-            )
+    return None if is_weights(model) else generator_of(model)
 
 
 def _check_for_generator(common: Common, asked: Asked, maker: Any) -> None:
@@ -108,6 +107,6 @@ def _check_for_generator(common: Common, asked: Asked, maker: Any) -> None:
     given = [flag for flag in ("weights", "mean", "std") if getattr(common, flag) is not None]
     given += [flag for flag in ("adversarial", "shift", "mix", "warmup") if getattr(asked, flag) is not None]
     given += [flag.replace("_", "-") for flag in asked.attack]
-    given += ["tune"] * (asked.tune != "all") + ["find-lr"] * asked.find_lr
+    given += ["tune"] * (asked.tune != "all")
     for flag in given:
         raise InputError(f"--{flag} means nothing to a model of images.", "Leave it out.")

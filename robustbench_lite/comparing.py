@@ -18,6 +18,7 @@ from robustbench_lite.registry import make, spec
 from robustbench_lite.rng import stable_hash
 from robustbench_lite.training.defences import told
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.preparing import recipe_for
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.starting import Start
 from robustbench_lite.types import Condition
@@ -124,8 +125,8 @@ def comparison(
     """
     judged = test_set or val_set
     filled = {STANDARD: Recipe(), **recipes}
-    channels = train_set.image_shape[0]
-    filled = {name: recipe.with_eps(train_set.eps).fitting(channels) for name, recipe in filled.items()}
+    options = options or TrainingOptions()
+    filled = {name: recipe_for(train_set, options, recipe) for name, recipe in filled.items()}
     _, *wanted = plan(on, judged.eps)
     attacks = [condition for condition in wanted if condition.attacks]
     shifts = [condition for condition in wanted if not condition.attacks]
@@ -144,7 +145,7 @@ def comparison(
     check_fits(conditions, judged.spec, judged.labels, len(judged.class_names), judged.image_shape)
     made = Comparison(
         *(train_set, val_set, judged, filled, architecture),
-        options or TrainingOptions(),
+        options,
         tuple(conditions),
         Path(folder),
         device,

@@ -18,8 +18,8 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.fold_rows import attack_of
 from robustbench_lite.registry import spec
 from robustbench_lite.rng import stable_hash
-from robustbench_lite.training.augmenting import check_augmentations
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.preparing import recipe_for
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.starting import Start
 
@@ -122,8 +122,7 @@ def planned(
         InputError: images that cannot be divided so, or parts that do not fit.
     """
     asked, options, data = parse_protocol(protocol), options or TrainingOptions(), dataset
-    recipe = (recipe or Recipe()).with_eps(data.eps).fitting(data.image_shape[0])
-    check_augmentations(options.augment, data.image_shape, attacked=recipe.adversarial is not None)
+    recipe = recipe_for(data, options, recipe)
     if folds is None:
         if asked.kind == "holdout":
             raise InputError("holdout takes three sides as they come.", "Give folds=[Fold(1, train, val, test)].")

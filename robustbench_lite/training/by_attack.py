@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,12 +67,3 @@ class ByAttack(Defence):
             clean = classifier(images)
             outcome = apply(Condition((attack,)), classifier, images, truth, clean, streams.sample_ids, seed)
         return (images + norms.project(outcome.images - images, eps, self.norm)).clamp(0, 1)
-
-    def loss(
-        self,
-        clean: Tensor | None,
-        adversarial: Tensor,
-        labels: Tensor,
-        criterion: Callable[[Tensor, Tensor], Tensor],
-    ) -> Tensor:
-        return criterion(adversarial, labels)

@@ -43,7 +43,6 @@ class Defence(Protocol):
             eps: the budget of this step, at most ``self.eps``: it rises during the warm-up.
         """
 
-    @abstractmethod
     def loss(
         self,
         clean: Tensor | None,
@@ -51,7 +50,7 @@ class Defence(Protocol):
         labels: Tensor,
         criterion: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """Loss of each image, (N,).
+        """Loss of each image, (N,): by default the cross-entropy of the attacked images.
 
         Args:
             clean: logits (N, K) of the unchanged images, if it ``sees_clean``.
@@ -59,3 +58,4 @@ class Defence(Protocol):
             labels: (N,).
             criterion: logits (N, K) and labels → (N,): the cross-entropy, smoothed if that was asked for.
         """
+        return criterion(adversarial, labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -47,12 +46,3 @@ class Fast(Defence):
         step_size = 2.5 * eps / max(self.steps, 2) if self.step_size is None else self.step_size
         with steered(classifier, images) as model:
             return climb(model, images, start, cross_entropy(labels), eps, self.norm, self.steps, step_size)
-
-    def loss(
-        self,
-        clean: Tensor | None,
-        adversarial: Tensor,
-        labels: Tensor,
-        criterion: Callable[[Tensor, Tensor], Tensor],
-    ) -> Tensor:
-        return criterion(adversarial, labels)

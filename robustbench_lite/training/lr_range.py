@@ -13,16 +13,15 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
 from robustbench_lite.data.dataset import Dataset
-from robustbench_lite.training.augmenting import check_augmentations
 from robustbench_lite.training.dropout import dropping
 from robustbench_lite.training.loop import Step, batches, seeded
-from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.optimising import l1_norm, make_optimizer
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.preparing import ready, recipe_for
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.sampling import make_order
-from robustbench_lite.training.starting import Start, begin
-from robustbench_lite.training.tensors import in_memory, statistics
+from robustbench_lite.training.starting import Start
+from robustbench_lite.training.tensors import in_memory
 from robustbench_lite.training.tuning import train_mode
 
 STEPS = 140
@@ -72,16 +71,13 @@ def find_lr(
     Raises:
         InputError: as ``train``.
     """
-    options, recipe = options or TrainingOptions(), recipe or Recipe()
-    recipe = recipe.with_eps(train_set.eps).fitting(train_set.image_shape[0])
-    check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
-    data, classes = in_memory(train_set, device), len(train_set.class_names)
+    options = options or TrainingOptions()
+    recipe = recipe_for(train_set, options, recipe)
+    data = in_memory(train_set, device)
     with seeded(options.seed, torch.device(device)):
-        begun = begin(architecture, start, num_classes=classes, input_shape=train_set.image_shape)
-        network, (mean, std) = begun.network.to(device), begun.normalisation or statistics(data.images)
-        objective = Objective(network, mean, std, data, recipe, options, classes)
+        _, objective = ready(architecture, start, train_set, data, recipe, options, device)
         with dropping(options.dropout, objective.classifier, data.images):
-            return range_test(network, objective, options, make_order(data.labels.cpu(), options))
+            return range_test(objective.network, objective, options, make_order(data.labels.cpu(), options))
 
 
 def range_test(

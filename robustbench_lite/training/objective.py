@@ -54,6 +54,7 @@ class Objective:
     ) -> None:
         device = data.labels.device
         self.network, self.data, self.recipe, self.options = network, data, recipe, options
+        self.mean, self.std = mean, std
         self.num_classes = num_classes
         self.classifier = Classifier(network, mean=mean, std=std, device=device)
         self._shift = torch.tensor(mean, device=device).view(1, -1, 1, 1)

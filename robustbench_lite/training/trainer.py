@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from robustbench_lite.data.dataset import Dataset
-from robustbench_lite.training.augmenting import check_augmentations
 from robustbench_lite.training.baselines import baselines_in, told
 from robustbench_lite.training.checking import check_splits
 from robustbench_lite.training.diagnosis import verdicts
@@ -25,12 +24,13 @@ from robustbench_lite.training.loop import Fitted, Hooks, fit, seeded
 from robustbench_lite.training.objective import Objective
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.overfitting import Watch
+from robustbench_lite.training.preparing import ready, recipe_for
 from robustbench_lite.training.recipe import PARTS, Recipe
 from robustbench_lite.training.resuming import StateFile, state_of_classifier
 from robustbench_lite.training.robust_validation import about_attack, to_attack
 from robustbench_lite.training.sampling import make_order
-from robustbench_lite.training.starting import Start, begin
-from robustbench_lite.training.tensors import Tensors, in_memory, statistics
+from robustbench_lite.training.starting import Start
+from robustbench_lite.training.tensors import Tensors, in_memory
 from robustbench_lite.training.validating import right_answers, share, shares, shifted_images, validated
 from robustbench_lite.weights import CheckpointInfo
 
@@ -106,18 +106,16 @@ def train(
         InputError: images, classes or labels that do not do, a state of another training, or a training that
             diverges in its first epoch.
     """
-    options, recipe = options or TrainingOptions(), recipe or Recipe()
-    recipe = recipe.with_eps(train_set.eps).fitting(train_set.image_shape[0])
-    check_augmentations(options.augment, train_set.image_shape, attacked=recipe.adversarial is not None)
+    options = options or TrainingOptions()
+    recipe = recipe_for(train_set, options, recipe)
     train_data, val_data = in_memory(train_set, device), in_memory(val_set, device)
     check_splits(train_set, val_set, train_data, val_data, options)
-    classes, shape = len(train_set.class_names), train_set.image_shape
     simple = baselines_in(train_data, val_data, options.seed) if baselines else ()
     about: dict[str, Any] = {
         "options": {**asdict(options), "augment": list(options.augment)},
         "data": train_set.spec,
         "train_images": len(train_data.labels),
-        "train_labels": torch.bincount(train_data.labels, minlength=classes).tolist(),
+        "train_labels": torch.bincount(train_data.labels, minlength=len(train_set.class_names)).tolist(),
         "train_manifest_sha256": train_set.manifest_hash,
         "val_images": len(val_data.labels),
         "torch": torch.__version__,
@@ -126,9 +124,7 @@ def train(
         "baselines": told(simple),
     }
     with seeded(options.seed, torch.device(device)):  # dropout draws while it trains
-        begun = begin(architecture, start, num_classes=classes, input_shape=shape)
-        network, (mean, std) = begun.network.to(device), begun.normalisation or statistics(train_data.images)
-        objective = Objective(network, mean, std, train_data, recipe, options, classes)
+        begun, objective = ready(architecture, start, train_set, train_data, recipe, options, device)
         watch = Watch(objective, to_attack(recipe, val_data))
         about |= {"adversarial": about_attack(recipe, watch.data), "overfitting": watch.entries}
         state = None if resume is None else state_of_classifier(resume, architecture, objective, val_data)
@@ -142,6 +138,7 @@ def train(
                 lambda epochs: on_history({**about, **_told(epochs)}),
                 state,
             )
+    network = objective.network
     network.load_state_dict(fitted.best)
     network.eval()
     right, best = right_answers(objective, val_data, options.batch_size), min(fitted.epochs, key=lambda e: e.rank)
@@ -161,9 +158,9 @@ def train(
     info = CheckpointInfo(
         architecture=begun.architecture,
         class_names=list(train_set.class_names),
-        input_shape=shape,
-        mean=mean,
-        std=std,
+        input_shape=train_set.image_shape,
+        mean=objective.mean,
+        std=objective.std,
         history=history,
     )
     return Trained(network, info)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_a_rate_and_its_picture_but_no_checkpoint(rb, tmp_path):
     words = ("train", "--data", "digits", "--model", "linear", "--find-lr", "--out", "made/net.safetensors")
@@ -22,3 +24,19 @@ def test_a_rate_and_its_picture_but_no_checkpoint(rb, tmp_path):
 
 def test_what_has_no_rate_to_be_found(refused):
     assert "--find-lr means nothing to a model of images" in refused("train", "--find-lr", "--model", "vae")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--find-lr", "--compare", "pgd"),
+        ("--find-lr", "--protocol", "kfold:3"),
+        ("--compare", "pgd", "--protocol", "kfold:3"),
+    ],
+)
+def test_one_thing_at_a_time(refused, flags):
+    assert "are two things" in refused("train", *flags)
+
+
+def test_it_keeps_no_state(refused):
+    assert "--resume" in refused("train", "--find-lr", "--resume")
