@@ -44,8 +44,6 @@ def run_training(common: Common, asked: Asked) -> None:
     if asked.protocol is not None:
         run_protocol(common, asked)
         return
-    if asked.order != "name":
-        raise InputError(f"--order {asked.order} is about --protocol time.", "Give that, or leave it out.")
     if common.split not in ("auto", "test"):
         raise InputError(
             f"--split {common.split} means nothing to training.",
@@ -79,7 +77,7 @@ def _check_mode(common: Common, asked: Asked) -> None:
     """Refuse what --compare, --protocol and --find-lr cannot be together with.
 
     Raises:
-        InputError: two of them, or one with --resume or a model of images that means nothing to it.
+        InputError: two of them, or one with what means nothing to it.
     """
     modes = {"--compare": asked.compare, "--protocol": asked.protocol, "--find-lr": asked.find_lr or None}
     given = [flag for flag, value in modes.items() if value is not None]
@@ -89,6 +87,8 @@ def _check_mode(common: Common, asked: Asked) -> None:
         raise InputError("--find-lr keeps no state that --resume could go on from.", "Leave --resume out.")
     if asked.on and asked.compare is None:
         raise InputError(f"--on {asked.on[0]} is about --compare.", "Judge a network by rb eval --on.")
+    if asked.order != "name" and asked.protocol is None:
+        raise InputError(f"--order {asked.order} is about --protocol time.", "Give that, or leave it out.")
     if given and _maker(common.model) is not None:
         raise InputError(f"{given[0]} means nothing to a model of images.", "Leave it out, or give --model cnn.")
 

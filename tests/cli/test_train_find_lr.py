@@ -40,3 +40,7 @@ def test_one_thing_at_a_time(refused, flags):
 
 def test_it_keeps_no_state(refused):
     assert "--resume" in refused("train", "--find-lr", "--resume")
+
+
+def test_an_order_without_folds(refused):
+    assert "is about --protocol" in refused("train", "--compare", "pgd", "--order", "level:1")
