@@ -102,7 +102,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     root = {} if arguments.data_root is None else {"root": arguments.data_root}
-    data = tensors.in_memory(load_dataset(arguments.data, split="train", limit=arguments.images, **root), "cpu")
+    data = tensors.tensors_of(load_dataset(arguments.data, split="train", limit=arguments.images, **root), "cpu")
     rows = [measured(name, data, arguments) for name in arguments.networks]
     print_table("an epoch of adversarial training: CPU seconds", rows)
     if arguments.out:

@@ -28,7 +28,7 @@ def fit_density(common: Common, maker: Any, options: TrainingOptions, out: Path)
     """
     from robustbench_lite.generative.loading import save_generator
     from robustbench_lite.generative.pixels import bits_per_dim
-    from robustbench_lite.training.tensors import in_memory
+    from robustbench_lite.training.tensors import images_in_memory
     from robustbench_lite.weights import check_writable
 
     spec = registry.spec(maker)
@@ -47,7 +47,7 @@ def fit_density(common: Common, maker: Any, options: TrainingOptions, out: Path)
         return plan
     check_writable(out)
     with console.busy(f"fitting {spec}", quiet=common.quiet):
-        train, val = (in_memory(images, "cpu").images.numpy() for images in (train_set, val_set))
+        train, val = (images_in_memory(images).numpy() for images in (train_set, val_set))
         model = maker.fit(train, common.seed)
         nats = float(model.log_likelihood(val).mean())
     figures = {

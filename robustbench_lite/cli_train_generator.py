@@ -45,7 +45,7 @@ def run_generator_training(
         from robustbench_lite.generative.bounds import assess
         from robustbench_lite.generative.latent import VariationalModel
         from robustbench_lite.generative.loading import save_generator
-        from robustbench_lite.training.tensors import in_memory
+        from robustbench_lite.training.tensors import images_in_memory
         from robustbench_lite.weights import check_writable
 
         inputs = common.inputs()
@@ -65,7 +65,7 @@ def run_generator_training(
         print_record(plan, as_json=common.json)
         return
     check_writable(out)
-    train, val = in_memory(train_set, "cpu").images, in_memory(val_set, "cpu").images
+    train, val = images_in_memory(train_set), images_in_memory(val_set)
     begin(state, resume=resume, quiet=common.quiet)
     trained = _trained(common, spec, train, val, options, device, state)
     about = {"data": train_set.spec, "train_manifest_sha256": train_set.manifest_hash}

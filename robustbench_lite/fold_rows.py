@@ -16,7 +16,7 @@ from robustbench_lite.intervals import proportion_interval, resampled_interval
 from robustbench_lite.metrics import calibration_error, per_class
 from robustbench_lite.training.baselines import baselines
 from robustbench_lite.training.recipe import Recipe
-from robustbench_lite.training.tensors import in_memory
+from robustbench_lite.training.tensors import tensors_of
 from robustbench_lite.training.validating import shifted_images
 
 Row = dict[str, Any]
@@ -26,6 +26,7 @@ MEASURES = (
     *("majority_class", "nearest_neighbour", "logistic_regression"),
 )
 _LARGEST = {"brier": 2.0}  # the others end at 1
+_BATCH = 256  # images
 
 
 def attack_of(recipe: Recipe) -> PGD | None:
@@ -81,11 +82,15 @@ def _under_shifts(network: Classifier, held_out: Dataset, recipe: Recipe, seed: 
     """Accuracy with one draw of the recipe's shifts per image."""
     if not recipe.shifts:
         return None
-    data = in_memory(held_out, str(network.device))
+    data = tensors_of(held_out, str(network.device))
     images = shifted_images(recipe, data, seed)
     if images is None:  # the mixture leaves them out
         return None
-    return float((network(images).argmax(1) == data.labels).float().mean())
+    right = 0
+    for start in range(0, len(data.labels), _BATCH):
+        chunk = slice(start, start + _BATCH)
+        right += int((network(images[chunk]).argmax(1) == data.labels[chunk]).sum())
+    return right / len(data.labels)
 
 
 def _predictions(rows: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:

@@ -17,7 +17,8 @@ from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.intervals import Groups, Interval, paired_interval, proportion_interval
 from robustbench_lite.rng import stable_hash
-from robustbench_lite.training.tensors import Tensors, in_memory, statistics
+from robustbench_lite.training.on_demand import OnDemand
+from robustbench_lite.training.tensors import Images, Tensors, statistics, tensors_of
 from robustbench_lite.training.validating import shares
 
 MOST_IMAGES = 10_000  # learnt from; with these limits all three take some five seconds on MNIST
@@ -59,11 +60,11 @@ def baselines(train_set: Dataset, val_set: Dataset, seed: int = 0) -> tuple[Base
     Raises:
         InputError: no images, or one class only.
     """
-    return baselines_in(in_memory(train_set, "cpu"), in_memory(val_set, "cpu"), seed)
+    return baselines_in(tensors_of(train_set, "cpu"), tensors_of(val_set, "cpu"), seed)
 
 
 def baselines_in(train: Tensors, val: Tensors, seed: int) -> tuple[Baseline, ...]:
-    """The same for images in memory."""
+    """The same for images that have been looked through."""
     labels, truth = train.labels.cpu().numpy(), val.labels.cpu().numpy()
     if len(np.unique(labels)) < 2:
         raise InputError("the training images are of one class only.", "A classifier needs two or more.")
@@ -121,11 +122,13 @@ def pooled_shape(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _pixels(
-    images: Tensor, mean: Tensor, std: Tensor, side: tuple[int, int], chosen: Tensor | None = None
+    images: Images, mean: Tensor, std: Tensor, side: tuple[int, int], chosen: Tensor | None = None
 ) -> npt.NDArray[np.float32]:
     places = torch.arange(len(images)) if chosen is None else chosen
+    if isinstance(images, OnDemand):
+        images.expect(places.tolist())
     parts = [
-        F.adaptive_avg_pool2d((images[part.to(images.device)] - mean) / std, side).flatten(1).cpu()
+        F.adaptive_avg_pool2d((images[part] - mean) / std, side).flatten(1).cpu()
         for part in torch.split(places, 256)
     ]
     return torch.cat(parts).numpy()

@@ -9,7 +9,7 @@ import torch
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.training.options import TrainingOptions
-from robustbench_lite.training.tensors import Tensors
+from robustbench_lite.training.tensors import Tensors, extremes
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _check_labels(dataset: Dataset, data: Tensors) -> None:
 
 
 def _check_values(dataset: Dataset, data: Tensors) -> None:
-    lowest, highest = data.images.flatten(1).aminmax(dim=1)
+    lowest, highest = extremes(data.images)
     wrong = (~((lowest >= 0) & (highest <= 1))).nonzero()  # so that NaN is found as well
     if len(wrong):
         file = _file(dataset, data, int(wrong[0]))

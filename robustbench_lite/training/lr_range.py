@@ -21,7 +21,7 @@ from robustbench_lite.training.preparing import ready, recipe_for
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.sampling import make_order
 from robustbench_lite.training.starting import Start
-from robustbench_lite.training.tensors import in_memory
+from robustbench_lite.training.tensors import tensors_of
 from robustbench_lite.training.tuning import train_mode
 
 STEPS = 140
@@ -73,11 +73,11 @@ def find_lr(
     """
     options = options or TrainingOptions()
     recipe = recipe_for(train_set, options, recipe)
-    data = in_memory(train_set, device)
+    data = tensors_of(train_set, device)
     with seeded(options.seed, torch.device(device)):
         _, objective = ready(architecture, start, train_set, data, recipe, options, device)
-        with dropping(options.dropout, objective.classifier, data.images):
-            return range_test(objective.network, objective, options, make_order(data.labels.cpu(), options))
+        with dropping(options.dropout, objective.classifier, data.images[:1]):
+            return range_test(objective.network, objective, options, make_order(data, options))
 
 
 def range_test(

@@ -63,7 +63,7 @@ class Objective:
 
     def __call__(self, chunk: Tensor, step: Step) -> Tensor:
         """Mean loss of the images with these indices."""
-        images, labels = self.data.images[chunk.to(self.data.images.device)], self.data.labels[chunk]
+        images, labels = self.data.images[chunk], self.data.labels[chunk]
         draw, ids = f"training, epoch {step.epoch}", [self.data.ids[i] for i in chunk.tolist()]
         if self.options.balanced:  # an image that comes twice in an epoch is not twice the same
             draw, ids = f"{draw}, step {step.number}", [f"{place}: {name}" for place, name in enumerate(ids)]

@@ -49,7 +49,7 @@ def ready(
 
     Args:
         architecture, start, device: as for ``train``.
-        train_set, data: the training split, and its images in memory.
+        train_set, data: the training split, and its images.
         recipe: one that fits.
         options: how to train.
 

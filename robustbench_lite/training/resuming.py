@@ -21,6 +21,7 @@ from robustbench_lite import __version__
 from robustbench_lite.errors import InputError
 from robustbench_lite.rng import stable_hash
 from robustbench_lite.training.objective import Objective
+from robustbench_lite.training.on_demand import OnDemand
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.tensors import Tensors
 
@@ -130,12 +131,18 @@ def state_of_classifier(path: Path, architecture: str, objective: Objective, val
     """
     recipe = {field.name: str(getattr(objective.recipe, field.name)) for field in fields(objective.recipe)}
     images = {
-        f"{name} images": f"{len(data.ids)} ({fingerprint(data.images, data.labels)}, {stable_hash(*data.ids):x})"
+        f"{name} images": f"{len(data.ids)} ({_mark(data)}, {stable_hash(*data.ids):x})"
         for name, data in {"training": objective.data, "validation": val}.items()
     }
     identity = identity_of(architecture, objective.network, objective.options, images)
     normalisation = f"{objective.classifier.mean}, {objective.classifier.std}"
     return StateFile(path, {**identity, **recipe, "normalisation": normalisation})
+
+
+def _mark(data: Tensors) -> str:
+    if isinstance(data.images, OnDemand):
+        return f"{data.images.summary.digest}, {fingerprint(data.labels)}"
+    return fingerprint(data.images, data.labels)
 
 
 def fingerprint(*tensors: Tensor) -> str:

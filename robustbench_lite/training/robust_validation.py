@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from robustbench_lite.applying import apply
 from robustbench_lite.attacks.pgd import PGD
@@ -48,10 +49,9 @@ def to_attack(recipe: Recipe, data: Tensors) -> Tensors | None:
         mine = order[labels[order] == label]
         place[mine] = (torch.arange(len(mine)) + 0.5) / len(mine)
     chosen = place.argsort(stable=True)[:MOST].sort().values
-    on_device = chosen.to(data.labels.device)
     return data._replace(
-        images=data.images[on_device],
-        labels=data.labels[on_device],
+        images=data.images[chosen],
+        labels=data.labels[chosen],
         ids=tuple(data.ids[i] for i in chosen.tolist()),
         groups=None if data.groups is None else data.groups[chosen.numpy()],
     )
@@ -64,7 +64,7 @@ def robust_accuracy(classifier: Classifier, data: Tensors, defence: Defence, eps
         return accuracy_under(classifier, data, attack, eps, seed)
     right = 0
     with classifier.frozen():
-        for images, labels, ids, _ in _batches(data):
+        for images, labels, ids in _batches(data):
             found = apply(Condition((attack,)), classifier, images, labels, classifier(images), ids, seed)
             right += int(((classifier(found.images).argmax(1) == labels) & ~found.lost).sum())
     return right / len(data.labels)
@@ -73,17 +73,17 @@ def robust_accuracy(classifier: Classifier, data: Tensors, defence: Defence, eps
 def accuracy_under(classifier: Classifier, data: Tensors, defence: Defence, eps: float, seed: int) -> float:
     """Share of images that stay right under the attack of the training."""
     right = 0
-    for images, labels, ids, _ in _batches(data):
+    for images, labels, ids in _batches(data):
         found = defence.attacked(classifier, images, labels, Streams(seed, "validation", ids), eps)
         both = (classifier(images).argmax(1) == labels) & (classifier(found).argmax(1) == labels)
         right += int(both.sum())
     return right / len(data.labels)
 
 
-def _batches(data: Tensors) -> Iterator[Tensors]:
+def _batches(data: Tensors) -> Iterator[tuple[Tensor, Tensor, tuple[str, ...]]]:
     for start in range(0, len(data.labels), _CHUNK):
         part = slice(start, start + _CHUNK)
-        yield Tensors(data.images[part], data.labels[part], data.ids[part])
+        yield data.images[part], data.labels[part], data.ids[part]
 
 
 def about_attack(recipe: Recipe, attacked: Tensors | None) -> dict[str, Any] | None:

@@ -9,14 +9,25 @@ import torch
 from torch import Tensor
 
 from robustbench_lite.rng import stable_hash
+from robustbench_lite.training.on_demand import OnDemand
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.tensors import Tensors
 
 
-def make_order(labels: Tensor, options: TrainingOptions) -> Callable[[int], Tensor]:
-    """From an epoch, from 1, to the indices that it shows, for labels (N,) on the CPU."""
-    if options.balanced:
-        return lambda epoch: balanced(labels, options.seed, epoch)
-    return lambda epoch: shuffled(len(labels), options.seed, epoch)
+def make_order(data: Tensors, options: TrainingOptions) -> Callable[[int], Tensor]:
+    """From an epoch, from 1, to the indices that it shows, on the CPU; its images are read ahead in that order."""
+    images, labels = data.images, data.labels.cpu()
+
+    def order(epoch: int) -> Tensor:
+        if options.balanced:
+            indices = balanced(labels, options.seed, epoch)
+        else:
+            indices = shuffled(len(labels), options.seed, epoch)
+        if isinstance(images, OnDemand):
+            images.expect(indices.tolist())
+        return indices
+
+    return order
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:

@@ -30,7 +30,7 @@ from robustbench_lite.training.resuming import StateFile, state_of_classifier
 from robustbench_lite.training.robust_validation import about_attack, to_attack
 from robustbench_lite.training.sampling import make_order
 from robustbench_lite.training.starting import Start
-from robustbench_lite.training.tensors import Tensors, in_memory
+from robustbench_lite.training.tensors import Tensors, tensors_of
 from robustbench_lite.training.validating import right_answers, share, shares, shifted_images, validated
 from robustbench_lite.weights import CheckpointInfo
 
@@ -86,7 +86,8 @@ def train(
     """Train a network and keep the best epoch.
 
     The same seed gives the same weights on the same machine with one thread; no global generator is touched.
-    Images are kept in memory as float32.
+    Images are kept in memory as float32 while they fit; those of a split that needs more than 8 GiB are decoded on
+    demand, which changes no number but the last digits of mean and std.
 
     Args:
         architecture: a built-in network such as ``cnn(width=16)``, ``torchvision:resnet18``, ``file.py:factory``;
@@ -108,7 +109,7 @@ def train(
     """
     options = options or TrainingOptions()
     recipe = recipe_for(train_set, options, recipe)
-    train_data, val_data = in_memory(train_set, device), in_memory(val_set, device)
+    train_data, val_data = tensors_of(train_set, device), tensors_of(val_set, device)
     check_splits(train_set, val_set, train_data, val_data, options)
     simple = baselines_in(train_data, val_data, options.seed) if baselines else ()
     about: dict[str, Any] = {
@@ -128,7 +129,7 @@ def train(
         watch = Watch(objective, to_attack(recipe, val_data))
         about |= {"adversarial": about_attack(recipe, watch.data), "overfitting": watch.entries}
         state = None if resume is None else state_of_classifier(resume, architecture, objective, val_data)
-        with dropping(options.dropout, objective.classifier, train_data.images):
+        with dropping(options.dropout, objective.classifier, train_data.images[:1]):
             fitted = _fit(
                 objective,
                 watch,
@@ -215,8 +216,8 @@ def _fit(
         more_restored=watch.restore,
         warmup=math.ceil(objective.recipe.warmup * options.epochs),
     )
-    labels = objective.data.labels
-    return fit(objective.network, len(labels), objective, options, hooks, make_order(labels.cpu(), options))
+    data = objective.data
+    return fit(objective.network, len(data.labels), objective, options, hooks, make_order(data, options))
 
 
 def _now() -> npt.NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,10 @@ from torch.nn import functional as F
 from robustbench_lite.intervals import Groups, proportion_interval, wilson
 from robustbench_lite.rng import Streams
 from robustbench_lite.training.objective import Objective
+from robustbench_lite.training.on_demand import OnDemand
 from robustbench_lite.training.recipe import PARTS, Recipe
 from robustbench_lite.training.robust_validation import robust_accuracy
-from robustbench_lite.training.shifting import under_shifts
+from robustbench_lite.training.shifting import ShiftRange, under_shifts
 from robustbench_lite.training.tensors import Tensors
 
 _CHUNK = 1024  # images that are shifted at a time
@@ -35,14 +37,40 @@ class Validated(NamedTuple):
     shift_accuracy: float | None = None
 
 
-def shifted_images(recipe: Recipe, data: Tensors, seed: int) -> Tensor | None:
-    """Validation images (N, C, H, W) under the shifts, once and for all; None if it learns from no shift."""
+class Sliced(Protocol):
+    """Images (N, C, H, W) in [0, 1], taken a slice at a time."""
+
+    def __getitem__(self, chunk: slice, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Validation images under shifts, made when they are asked for; the same each time."""
+
+    shifts: tuple[ShiftRange, ...]
+    data: Tensors
+    seed: int
+
+    def __getitem__(self, chunk: slice, /) -> Tensor:
+        return under_shifts(
+            self.shifts, self.data.images[chunk], Streams(self.seed, "validation", self.data.ids[chunk])
+        )
+
+
+def shifted_images(recipe: Recipe, data: Tensors, seed: int) -> Sliced | None:
+    """Validation images under the shifts; None if it learns from no shift.
+
+    They are made once and for all if the images are in memory, and otherwise anew each time.
+    """
     if not recipe.weights[PARTS.index("shift")]:
         return None
+    shifted = Shifted(recipe.shifts, data, seed)
+    if isinstance(data.images, OnDemand):
+        return shifted
     out = torch.empty_like(data.images)
     for start in range(0, len(out), _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        out[chunk] = under_shifts(recipe.shifts, data.images[chunk], Streams(seed, "validation", data.ids[chunk]))
+        out[chunk] = shifted[chunk]
     return out
 
 
@@ -51,7 +79,7 @@ def validated(
     objective: Objective,
     data: Tensors,
     batch_size: int,
-    shifted: Tensor | None = None,
+    shifted: Sliced | None = None,
     attacked: Tensors | None = None,
 ) -> Validated:
     """Loss and accuracies, in the same way after every epoch.
@@ -81,7 +109,7 @@ class _Mean(NamedTuple):
     accuracy: float
 
 
-def _mean(objective: Objective, images: Tensor, labels: Tensor, batch_size: int) -> _Mean:
+def _mean(objective: Objective, images: Sliced, labels: Tensor, batch_size: int) -> _Mean:
     loss, right = 0.0, 0
     for start in range(0, len(labels), 4 * batch_size):
         chunk = slice(start, start + 4 * batch_size)
@@ -95,8 +123,8 @@ def _mean(objective: Objective, images: Tensor, labels: Tensor, batch_size: int)
 def right_answers(objective: Objective, data: Tensors, batch_size: int) -> npt.NDArray[np.bool_]:
     """Which images (N,) the network, as it is, gets right."""
     objective.network.eval()
-    batches = zip(*(torch.split(part, 4 * batch_size) for part in (data.images, data.labels)), strict=True)
-    parts = [objective.forward(images).argmax(1) == labels for images, labels in batches]
+    chunks = (slice(start, start + 4 * batch_size) for start in range(0, len(data.labels), 4 * batch_size))
+    parts = [objective.forward(data.images[chunk]).argmax(1) == data.labels[chunk] for chunk in chunks]
     return torch.cat(parts).cpu().numpy()
 
 

@@ -17,7 +17,7 @@ from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.intervals import paired_interval, wilson
 from robustbench_lite.training.baselines import baselines_in, pooled_shape, proportional, told
-from robustbench_lite.training.tensors import Tensors, in_memory
+from robustbench_lite.training.tensors import Tensors, tensors_of
 
 
 def pixels(images, labels, groups=None):
@@ -32,7 +32,7 @@ def digits():
 
 def test_they_are_those_of_scikit_learn(digits):
     (x, y), (asked, truth) = (
-        (s.images.flatten(1).numpy(), s.labels.numpy()) for s in (in_memory(d, "cpu") for d in digits)
+        (s.images.flatten(1).numpy(), s.labels.numpy()) for s in (tensors_of(d, "cpu") for d in digits)
     )
     mean, std = x.mean(), x.std(ddof=1)
     x, asked = (x - mean) / std, (asked - mean) / std

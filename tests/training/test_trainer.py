@@ -13,7 +13,7 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
-from robustbench_lite.training import loop, optimising, overfitting, tensors, trainer, validating
+from robustbench_lite.training import loop, optimising, overfitting, trainer, validating
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import make_recipe
 from robustbench_lite.training.trainer import train
@@ -236,12 +236,6 @@ def test_impossible_options(wrong):
     (name,) = wrong
     with pytest.raises(InputError, match=name):
         TrainingOptions(**wrong)
-
-
-def test_too_many_images_for_the_memory(monkeypatch):
-    monkeypatch.setattr(tensors, "MEMORY_BUDGET", 1000)
-    with pytest.raises(InputError, match="--input-size"):
-        train("linear", TRAIN, VAL)
 
 
 def test_the_images_of_the_data_set_stay_as_they_are():
