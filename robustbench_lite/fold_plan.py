@@ -56,9 +56,9 @@ class Plan:
         """The same for trainings that end in the same network."""
         begun = [self.architecture, *([self.start.weights] if self.start and self.start.weights else [])]
         weights = [hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in begun if Path(f).is_file()]
-        images = [[self.dataset.sample_ids[i] for i in side] for side in fold[1:4]]
+        images = [[(self.dataset.sample_ids[i], int(self.dataset.labels[i])) for i in side] for side in fold[1:4]]
         how = (self.architecture, self.options_of(fold), self.start, weights, self.recipe, torch.__version__)
-        return f"{stable_hash(*how, self.dataset.image_shape, images):016x}"
+        return f"{stable_hash(*how, self.dataset.image_shape, self.dataset.class_names, images):016x}"
 
     def about(self) -> dict[str, Any]:
         """What is done, for JSON."""
@@ -94,9 +94,7 @@ class Plan:
                 "repeat": fold.repeat,
                 "side": side,
                 "images": len(places),
-                "classes": dict(
-                    zip(names, np.bincount(labels[places], minlength=len(names)).tolist(), strict=True)
-                ),
+                "classes": per_class(places),
             }
             for fold, side, places in sides
         ]
