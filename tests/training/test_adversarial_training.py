@@ -16,7 +16,7 @@ from robustbench_lite.evaluation import evaluate
 from robustbench_lite.training import overfitting, trainer
 from robustbench_lite.training.defences import make_defence
 from robustbench_lite.training.fast import Fast
-from robustbench_lite.training.loop import Hooks, fit, seeded
+from robustbench_lite.training.loop import Hooks, Step, fit, seeded
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe, make_recipe
 from robustbench_lite.training.robust_validation import MOST, accuracy_under, robust_accuracy, to_attack
@@ -328,6 +328,19 @@ class TestOverfitting:
         assert collapsed["epochs"][-1]["robust_accuracy"] < 0.15
         assert mended["overfitting"]
         assert mended["epochs"][-1]["robust_accuracy"] > 0.4
+
+
+@pytest.mark.parametrize("text", ["pgd(steps=3)", "trades(steps=3)", "fast", "fgsm"])
+def test_batch_norm_sees_a_batch_once_and_no_step_of_an_attack(digits, text):
+    norm = torch.nn.BatchNorm2d(1)
+    network = torch.nn.Sequential(norm, torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    batch = next(digits[0].batches(40))
+    data = Tensors(batch.images, batch.labels, batch.sample_ids)
+    mixed = recipe(text, mix="clean=1, attack=1")
+    objective = trainer.Objective(network, [0.0], [1.0], data, mixed, TrainingOptions(), 10)
+    objective(torch.arange(40), Step(1, 0, 10)).backward()
+    assert norm.num_batches_tracked == 1
+    assert norm.training
 
 
 def test_accuracy_under_the_attack_of_the_training(robust, digits):
