@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.classifiers.loading import load_classifier
+from robustbench_lite.classifiers.loading import load_trained
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.folds import Fold
 from robustbench_lite.fold_plan import Plan, planned
@@ -197,12 +197,4 @@ def _finished(plan: Plan, fold: Fold, file: Path) -> Classifier | None:
     info = read_info(file) if file.is_file() else None
     if info is None or info.history.get("fold") != plan.key(fold):
         return None
-    found = load_classifier(
-        info.architecture,
-        weights=file,
-        num_classes=len(info.class_names),
-        input_shape=info.input_shape,
-        device=plan.device,
-    )
-    found.history = info.history
-    return found
+    return load_trained(file, plan.architecture, device=plan.device)

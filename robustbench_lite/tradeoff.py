@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from robustbench_lite.classifiers.loading import load_classifier
+from robustbench_lite.classifiers.loading import load_trained
 from robustbench_lite.comparing import STANDARD, Comparison, comparison
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import RbError
@@ -183,7 +183,7 @@ def _trained(asked: Comparison, name: str, *, resume: bool, on_progress: Callabl
 
 
 def _judge(asked: Comparison, name: str, on_progress: Callable[[Progress], None]) -> Judged:
-    classifier = load_classifier(str(asked.file(name)), device=asked.device)
+    classifier = load_trained(asked.file(name), asked.architecture, device=asked.device)
     result = evaluate(
         classifier,
         asked.judged,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,21 @@ import robustbench_lite as rb
 from robustbench_lite import protocols
 from robustbench_lite.data.folds import Fold, make_folds, parse_protocol
 from robustbench_lite.errors import InputError
+from robustbench_lite.fold_plan import planned
 from robustbench_lite.fold_rows import MEASURES, summary
 from robustbench_lite.intervals import proportion_interval, resampled_interval
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.weights import read_info, read_state, save_checkpoint
 
+OWN = """
+from torch import nn
+
+open({!r}, "w").close()
+
+
+def net(*, num_classes: int):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+"""
 OPTIONS = TrainingOptions(epochs=2, batch_size=32, seed=4)
 
 
@@ -136,6 +148,29 @@ def test_resume_keeps_what_was_trained(digits, tmp_path, monkeypatch):
     trainings.clear()
     rb.cross_validate("linear", few, "kfold:2", TrainingOptions(epochs=1, seed=4), folder=tmp_path, resume=True)
     assert len(trainings) == 2  # others than those that are there
+
+
+def test_resume_takes_a_network_of_ones_own_but_runs_no_program_that_a_file_names(digits, tmp_path):
+    for name in ("own", "other"):
+        (tmp_path / f"{name}.py").write_text(OWN.format(str(tmp_path / f"{name} ran")))
+    own, few, folder = f"{tmp_path / 'own.py'}:net", digits.select(range(60)), tmp_path / "folds"
+    whole = rb.cross_validate(own, few, "kfold:2", OPTIONS, folder=folder)
+    assert rb.cross_validate(own, few, "kfold:2", OPTIONS, folder=folder, resume=True).summary == whole.summary
+    file = folder / "fold-1.safetensors"
+    info, (state, _) = read_info(file), read_state(file)
+    named = info.model_copy(update={"architecture": f"{tmp_path / 'other.py'}:net"})
+    save_checkpoint(file, state, named)
+    with pytest.raises(InputError, match="names a program"):
+        rb.cross_validate(own, few, "kfold:2", OPTIONS, folder=folder, resume=True)
+    assert (tmp_path / "own ran").exists()
+    assert not (tmp_path / "other ran").exists()
+
+
+def test_images_with_other_labels_are_another_training(digits, tmp_path):
+    few = digits.select(range(60))
+    plans = [planned("linear", data, "kfold:2") for data in (few, replace(few, labels=few.labels[::-1].copy()))]
+    first, second = (plan.key(plans[0].folds[0]) for plan in plans)
+    assert first != second
 
 
 def test_an_epoch_of_a_stopped_fold_is_not_lost(digits, tmp_path):

@@ -51,6 +51,13 @@ class Broken(Uphill):
         raise getattr(builtins, self.error)("no attack")
 
 
+OWN = """
+from torch import nn
+
+
+def net(*, num_classes: int):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+"""
 RECIPES = {"uphill": Recipe(adversarial=Uphill(), warmup=0.3)}
 
 
@@ -146,6 +153,14 @@ def test_a_recipe_that_fails_is_a_row(digits, tmp_path):
 def test_nothing_that_could_be_trained_is_an_error(digits, tmp_path):
     with pytest.raises(InputError, match="diverged"):
         short(digits, {}, tmp_path, options=rb.TrainingOptions(epochs=2, lr=1e36, batch_size=8))
+
+
+def test_a_network_of_ones_own(digits, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    few = [part.select(range(60)) for part in digits]
+    options, where = rb.TrainingOptions(epochs=1), tmp_path / "out"
+    found = rb.trade_off(*few, {}, where, architecture=f"{tmp_path / 'own.py'}:net", options=options, on=ON)
+    assert [row["status"] for row in found.rows] == ["done"]
 
 
 def test_ctrl_c_keeps_what_is_finished(digits, tmp_path):

@@ -187,6 +187,26 @@ def build_network(architecture: str, *, num_classes: int, input_shape: tuple[int
     return network
 
 
+def load_trained(path: Path, architecture: str, *, device: str = "auto") -> Classifier:
+    """The network that was trained as ``architecture`` and written to a checkpoint.
+
+    Args:
+        path: the checkpoint.
+        architecture: as it was asked for. It may be a program; one that only the checkpoint names is never run.
+        device: as for ``load_classifier``.
+
+    Raises:
+        InputError: the file does not do.
+    """
+    info = read_info(path)
+    if info is None or info.architecture != architecture:  # as where it began with another checkpoint
+        return load_classifier(str(path), device=device)
+    classes, shape = len(info.class_names), info.input_shape
+    found = load_classifier(architecture, weights=path, num_classes=classes, input_shape=shape, device=device)
+    found.history = info.history
+    return found
+
+
 def _checkpoint(path: Path, mean: Sequence[float] | None, std: Sequence[float] | None, device: str) -> Classifier:
     state, notes = read_state(path)
     info = read_info(path) if path.suffix == ".safetensors" else None
