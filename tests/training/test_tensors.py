@@ -90,10 +90,10 @@ class Reads:
 
 
 def same_history(one, two):
-    """But for the times, and for what differs in the last digits because mean and std do."""
+    """But for the times."""
     for a, b in zip(one["epochs"], two["epochs"], strict=True):
-        times = {"seconds", "cpu_seconds"}
-        assert {k: v for k, v in a.items() if k not in times} == {k: v for k, v in b.items() if k not in times}
+        assert a.keys() == b.keys()
+        assert all(a[key] == b[key] for key in a if not key.endswith("seconds"))
 
 
 def test_while_they_fit_they_are_a_tensor():
@@ -204,10 +204,9 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize(("recipe", "balanced"), [("clean", False), ("shift", True), ("attack", False)])
 def test_the_same_weights_either_way(small, caplog, recipe, balanced):
-    options = TrainingOptions(epochs=2, batch_size=8, balanced=balanced, augment=("crop",), dropout=0.2)
+    options = TrainingOptions(epochs=2, batch_size=16, balanced=balanced, augment=("crop",), dropout=0.2)
 
     def trained():
         return train("cnn(width=4)", TRAIN, VAL, options, recipe=make_recipe(**RECIPES[recipe]))
