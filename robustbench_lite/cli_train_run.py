@@ -102,11 +102,14 @@ def _maker(model: str) -> Any | None:
 
 def _check_for_generator(common: Common, asked: Asked, maker: Any) -> None:
     """Refuse what only a classifier has, or only a network."""
+    from robustbench_lite.training.options import OF_CLASSIFIERS
+
     if asked.resume and not hasattr(maker, "network"):
         raise InputError(f"--resume means nothing to {common.model}: it is fitted at once.", "Leave it out.")
     given = [flag for flag in ("weights", "mean", "std") if getattr(common, flag) is not None]
     given += [flag for flag in ("adversarial", "shift", "mix", "warmup") if getattr(asked, flag) is not None]
     given += [flag.replace("_", "-") for flag in asked.attack]
     given += ["tune"] * (asked.tune != "all")
+    given += [name.replace("_", "-") for name in OF_CLASSIFIERS if asked.learning[name]]
     for flag in given:
         raise InputError(f"--{flag} means nothing to a model of images.", "Leave it out.")

@@ -1,4 +1,4 @@
-"""``rb train --find-lr``."""
+"""``rb train --find-lr``, and what goes together with what."""
 
 from __future__ import annotations
 
@@ -44,3 +44,8 @@ def test_it_keeps_no_state(refused):
 
 def test_an_order_without_folds(refused):
     assert "is about --protocol" in refused("train", "--compare", "pgd", "--order", "level:1")
+
+
+@pytest.mark.parametrize("flags", [("--balanced",), ("--augment", "crop"), ("--label-smoothing", "0.1")])
+def test_a_model_of_images_names_the_option_as_it_was_written(refused, flags):
+    assert f"{flags[0]} means nothing to a model of images" in refused("train", "--model", "vae", *flags)

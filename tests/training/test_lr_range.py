@@ -85,6 +85,7 @@ def digits():
     return load_dataset("digits", split="train")
 
 
+@pytest.mark.slow
 def test_the_suggestion_trains_well(digits):
     """And a hundredth of it does not get anywhere in the same epochs."""
     val = load_dataset("digits", split="val")
