@@ -19,7 +19,7 @@ from robustbench_lite.training.averaging import MovingAverage
 from robustbench_lite.training.dropout import dropping
 from robustbench_lite.training.generators import train_generator
 from robustbench_lite.training.loop import Hooks, batches, fit, seeded
-from robustbench_lite.training.optimising import make_optimizer, make_schedule
+from robustbench_lite.training.optimising import l1_norm, make_optimizer, make_schedule
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.sampling import balanced, shuffled
 from robustbench_lite.training.trainer import Epoch, train
@@ -192,6 +192,12 @@ def test_l1_empties_what_says_nothing():
         sizes[l1] = network.weight.detach().abs()
     assert sizes[0.0][:, 2:].mean() > 0.05
     assert sizes[0.05][:, 2:].max() < 5e-3 < 0.2 < sizes[0.05][:, :2].min()
+
+
+def test_l1_is_of_the_weights_alone():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2))
+    network[2].requires_grad_(False)
+    assert l1_norm(network) == network[0].weight.abs().sum()
 
 
 def test_l1_is_not_in_the_loss_that_is_told():
