@@ -20,7 +20,7 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="At the most. (default: 30; with --adversarial on 20,000 images or more 10)",
+            help="At the most. (default: 30; --adversarial on 20,000 images or more: 10; --shift on fewer: 60)",
             rich_help_panel=LEARNING,
         ),
     ] = None,

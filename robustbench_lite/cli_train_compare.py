@@ -70,6 +70,8 @@ def _comparison(common: Common, asked: Asked, folder: Path) -> Comparison:
     from robustbench_lite.comparing import comparison
     from robustbench_lite.runner import load_data
     from robustbench_lite.training.options import TrainingOptions
+    from robustbench_lite.training.recipe import Recipe
+    from robustbench_lite.training.suiting import suited
 
     split = _split(common)
     recipes = recipes_of(asked)
@@ -80,11 +82,13 @@ def _comparison(common: Common, asked: Asked, folder: Path) -> Comparison:
         everything = val_set if split == "val" else load_data(replace(inputs, split=split, limit=None, first=None))
         some = replace(inputs, split=split, limit=min(MOST_JUDGED, len(everything)), first=None)
         judged = everything if len(everything) <= MOST_JUDGED else load_data(some)
+    # All learn with the same options: those that the dearest can bear.
+    attacked = next((recipe for recipe in recipes.values() if recipe.adversarial is not None), Recipe())
     return comparison(
         *(_with_eps(train_set, asked), val_set, recipes, folder),
         test_set=_with_eps(judged, asked),
-        architecture=architecture_of(common, asked),
-        options=TrainingOptions(**asked.learning),
+        architecture=architecture_of(common, attacked=attacked.adversarial is not None),
+        options=suited(TrainingOptions(**asked.learning), asked.learning, attacked, len(train_set)),
         start=start_of(common, asked),
         on=_conditions(asked, judged.image_shape[0]),
         device=resolve_device(common.device),

@@ -19,12 +19,11 @@ DEFAULT_ARCHITECTURE = "cnn"
 DEFAULT_ATTACKED = "strided"
 
 
-def architecture_of(common: Common, asked: Asked) -> str:
+def architecture_of(common: Common, *, attacked: bool) -> str:
     """What --model says, or the network that suits what is learnt."""
     if common.model != "demo":
         return common.model
-    attacked = asked.adversarial is not None and asked.compare is None and common.weights is None
-    return DEFAULT_ATTACKED if attacked else DEFAULT_ARCHITECTURE
+    return DEFAULT_ATTACKED if attacked and common.weights is None else DEFAULT_ARCHITECTURE
 
 
 def splits(common: Common) -> tuple[Dataset, Dataset]:

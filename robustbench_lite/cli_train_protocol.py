@@ -70,7 +70,7 @@ def _plan(common: Common, asked: Asked, folder: Path) -> Plan:
     recipe = recipe_of(asked)
     options = suited(TrainingOptions(**asked.learning), asked.learning, recipe, len(dataset))
     return planned(
-        *(architecture_of(common, asked), dataset, protocol, options),
+        *(architecture_of(common, attacked=asked.adversarial is not None), dataset, protocol, options),
         recipe=recipe,
         folds=folds,
         moments=_moments(inputs, dataset, asked.order) if protocol.startswith("time") else None,

@@ -14,6 +14,7 @@ from robustbench_lite.cli_train_inputs import architecture_of
 from robustbench_lite.cli_train_protocol import run_protocol
 from robustbench_lite.cli_train_stopping import check_place, stopped
 from robustbench_lite.errors import InputError
+from robustbench_lite.training.allocating import keep_freed_memory
 
 
 class Asked(NamedTuple):
@@ -37,6 +38,7 @@ class Asked(NamedTuple):
 
 def run_training(common: Common, asked: Asked) -> None:
     """Train on the train split, choose on the val split, write the file."""
+    keep_freed_memory()
     _check_mode(common, asked)
     if asked.compare is not None:
         run_comparison(common, asked)
@@ -55,7 +57,7 @@ def run_training(common: Common, asked: Asked) -> None:
     if out.is_dir():
         raise InputError(f"{out} is a folder.", "Choose another --out.")
     state = check_place(out, resume=asked.resume, overwrite=asked.overwrite or asked.find_lr)
-    architecture = architecture_of(common, asked)
+    architecture = architecture_of(common, attacked=asked.adversarial is not None)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):
         from robustbench_lite.training.options import TrainingOptions

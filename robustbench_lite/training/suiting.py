@@ -13,10 +13,11 @@ from robustbench_lite.training.recipe import Recipe
 MANY = 20_000
 """Training images from which 10 epochs are enough for adversarial training, each of which costs that of many."""
 _WITH_MANY = {"epochs": 10, "batch_size": 128}
+_SHIFTED = {"epochs": 60}  # half of the images that it sees are clean ones
 
 
 def suited(options: TrainingOptions, given: Collection[str], recipe: Recipe, images: int) -> TrainingOptions:
-    """The options with what suits adversarial training on so many images, where nothing was asked for.
+    """The options with what suits adversarial training or shifts on so many images, where nothing was asked for.
 
     Args:
         options: with the defaults of standard training.
@@ -24,9 +25,12 @@ def suited(options: TrainingOptions, given: Collection[str], recipe: Recipe, ima
         recipe: what is learnt from.
         images: of the training split.
     """
-    if recipe.adversarial is None or images < MANY:
-        return options
-    return replace(options, **{name: value for name, value in _WITH_MANY.items() if name not in given})  # type: ignore[arg-type]
+    suits: dict[str, Any] = {}
+    if images >= MANY:
+        suits = _WITH_MANY if recipe.adversarial is not None else {}
+    elif recipe.shifts:
+        suits = _SHIFTED
+    return replace(options, **{name: value for name, value in suits.items() if name not in given})
 
 
 def plan_of_attack(recipe: Recipe, options: TrainingOptions) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from robustbench_lite.training.recipe import Recipe, make_recipe
 from robustbench_lite.training.suiting import MANY, suited
 
 PGD = make_recipe(adversarial="pgd")
+SHIFT = make_recipe(shift="night")
 
 
 @pytest.mark.parametrize(
@@ -21,9 +22,12 @@ PGD = make_recipe(adversarial="pgd")
         (PGD, MANY, {"batch_size": 32}, 10, 32),
         (PGD, MANY - 1, {}, 30, 64),
         (Recipe(), MANY, {}, 30, 64),
+        (SHIFT, 1_000, {}, 60, 64),
+        (SHIFT, 1_000, {"epochs": 5}, 5, 64),
+        (SHIFT, MANY, {}, 30, 64),
     ],
 )
-def test_many_images_need_few_epochs(recipe, images, given, epochs, batch_size):
+def test_epochs_suit_what_is_learnt(recipe, images, given, epochs, batch_size):
     options = suited(TrainingOptions(**given), given, recipe, images)
     assert (options.epochs, options.batch_size) == (epochs, batch_size)
 
