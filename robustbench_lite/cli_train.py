@@ -65,7 +65,7 @@ def train(
         str | None,
         typer.Option(help="Of the attack: 0.03 or 8/255. (default: suits the data)", rich_help_panel=ROBUST),
     ] = None,
-    norm: Annotated[str | None, typer.Option(help="Of the attack: linf, l2.", rich_help_panel=ROBUST)] = None,
+    norm: Annotated[str | None, typer.Option(help="Of the attack: linf, l2, l1.", rich_help_panel=ROBUST)] = None,
     steps: Annotated[int | None, typer.Option(help="Of the attack.", rich_help_panel=ROBUST)] = None,
     step_size: Annotated[str | None, typer.Option(help="Of the attack.", rich_help_panel=ROBUST)] = None,
     warmup: Annotated[
@@ -82,7 +82,10 @@ def train(
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option(help="Train all of standard, fast, pgd, trades, shift: one table.", rich_help_panel=INSTEAD),
+        typer.Option(
+            help="Train all of standard, fast, pgd, trades, shift, mix, or specs: one table.",
+            rich_help_panel=INSTEAD,
+        ),
     ] = None,
     on: Annotated[
         list[str] | None,

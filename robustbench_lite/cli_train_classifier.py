@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
 from robustbench_lite.cli_options import Common
+from robustbench_lite.cli_train_compare import strongest
 from robustbench_lite.cli_train_generator import print_record
 from robustbench_lite.cli_train_inputs import recipe_of, splits, start_of
 from robustbench_lite.cli_train_lr import print_learning_rates
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from robustbench_lite.cli_train_run import Asked
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.training.options import TrainingOptions
+    from robustbench_lite.training.recipe import Recipe
     from robustbench_lite.training.starting import Begun, Start
 
 
@@ -93,7 +95,17 @@ def train_classifier(
         print_training(history)
     ended(history, out, state)
     if not common.quiet:
-        console.note(f"Next: rb attack --method pgd --model {out} --data {inputs.data}")
+        console.note(f"Next: rb {_judged_by(recipe)} --model {out} --data {inputs.data}")
+
+
+def _judged_by(recipe: Recipe) -> str:
+    """The command that shows what was learnt: against an attack, or against the first few of the shifts."""
+    if not recipe.shifts:
+        return "attack --method pgd"
+    from robustbench_lite.registry import spec
+
+    shifts = strongest(recipe.shifts)[:4]
+    return " ".join(["eval", *(f'--on "{spec(shift)}"' for shift in shifts)])
 
 
 def _begun(common: Common, architecture: str, start: Start, train_set: Dataset) -> Begun:

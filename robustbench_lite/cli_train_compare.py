@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.tradeoff import Progress
     from robustbench_lite.training.recipe import Recipe
+    from robustbench_lite.training.shifting import ShiftRange
     from robustbench_lite.types import Condition
 
 MOST_JUDGED = 500  # images: the attack that judges is dearer than many a training
@@ -98,13 +100,14 @@ def _comparison(common: Common, asked: Asked, folder: Path) -> Comparison:
 def _conditions(asked: Asked, channels: int) -> list[Condition]:
     """What networks are judged under: --on, and where it names no attack or no shift, what is learnt from."""
     from robustbench_lite.comparing import ATTACK
+    from robustbench_lite.training.shifting import parse_shifts
 
     on = [registry.make(text) for text in asked.on]
     if not any(condition.attacks for condition in on):
         norm = asked.attack.get("norm")
         on.append(registry.make(ATTACK if norm is None else f"{ATTACK}(norm={norm})"))
     if asked.shift is not None and all(condition.attacks for condition in on):
-        on += strongest(asked.shift, channels)
+        on += strongest(one.fitting(channels) for one in parse_shifts(asked.shift))
     return on
 
 
@@ -181,17 +184,10 @@ def _check_known(name: str) -> None:
         raise UnknownNameError("recipe", name, ["standard", "shift", "mix", *attacks])
 
 
-def strongest(shift: str, channels: int) -> list[Condition]:
-    """The shifts of --shift as conditions: at the highest severity, and at both ends of other ranges.
-
-    Args:
-        shift: as the option has it.
-        channels: of the images: a shift of a risk that needs colour is left out where there is none.
-    """
-    from robustbench_lite.training.shifting import parse_shifts
-
+def strongest(shifts: Iterable[ShiftRange]) -> list[Condition]:
+    """Shifts that were learnt from as conditions: at the highest severity, and at both ends of other ranges."""
     found = []
-    for member in (m for one in parse_shifts(shift) for m in one.fitting(channels).members):
+    for member in (member for one in shifts for member in one.members):
         ends = ((1.0,) if axis.name == "severity" else (0.0, 1.0) for axis in member.axes)
         found += [member.condition(point) for point in itertools.product(*ends)]
     return found

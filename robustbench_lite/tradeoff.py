@@ -15,6 +15,7 @@ from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.errors import RbError
 from robustbench_lite.evaluation import evaluate
 from robustbench_lite.tradeoff_rows import Judged, Row, empty_row
+from robustbench_lite.training.diagnosis import WARNINGS
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.recipe import Recipe
 from robustbench_lite.training.resuming import SUFFIX, remove
@@ -127,7 +128,9 @@ def compared(
             row |= _trained(asked, name, resume=resume, on_progress=on_progress)
             judged = _judge(asked, name, on_progress)
             yardstick = judged if name == STANDARD else yardstick
+            of_training = row["doubts"]
             row |= judged.row(yardstick) | {"status": "done"}
+            row["doubts"] = [*of_training, *row["doubts"]]
         except KeyboardInterrupt:
             if not rows:
                 raise
@@ -179,6 +182,11 @@ def _trained(asked: Comparison, name: str, *, resume: bool, on_progress: Callabl
         "best_epoch": info.history["best_epoch"],
         "seconds": sum(epoch["seconds"] for epoch in epochs),
         "cpu_seconds": sum(epoch["cpu_seconds"] for epoch in epochs),
+        "doubts": [
+            f"{verdict['text']} {verdict['remedy']}"
+            for verdict in info.history["verdicts"]
+            if verdict["kind"] in WARNINGS
+        ],
     }
 
 

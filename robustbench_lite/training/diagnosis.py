@@ -80,8 +80,8 @@ def _does_not_start(history: History) -> Iterator[Verdict]:
     if min(*train, *val) < 0.99 * guess:
         return
     text = (
-        f"It does not start: the training loss never falls below the {guess:.3g} nats that guessing by the "
-        f"frequencies of the classes gives (lowest {min(train):.3g})"
+        f"It does not start: no loss falls below the {guess:.3g} nats that guessing by the frequencies of the "
+        f"classes gives (lowest {min(train):.3g} in training, {min(val):.3g} in validation)"
     )
     lr = history["options"]["lr"]
     smaller, larger = f"a smaller --lr than {lr:g}", f"a larger --lr than {lr:g}"
@@ -125,14 +125,15 @@ def _underfits(history: History) -> Iterator[Verdict]:
     epochs, options = history["epochs"], history["options"]
     train = max(epoch["train_accuracy"] for epoch in epochs)
     val = max(epoch["val_accuracy"] for epoch in epochs)
-    if max(train, val) >= LOW:
+    if max(train, val) >= LOW or history["interrupted"]:
         return
     text = (
-        f"It underfits: {train:.1%} of the training images are right as it was shown them, {val:.1%} of the others"
+        f"It underfits: in its best epochs {train:.1%} of the training images are right as it was shown them, and "
+        f"{val:.1%} of the validation images"
     )
-    losses = _losses(history, "train_loss")
-    stopped = history["interrupted"] or len(losses) == options["epochs"]
-    if stopped and (len(losses) == 1 or _still_falling(losses)):
+    losses = [_losses(history, name) for name in ("train_loss", "val_loss")]
+    to_the_end = len(epochs) == options["epochs"]
+    if to_the_end and (len(epochs) == 1 or any(map(_still_falling, losses))):
         yield Verdict("underfits", f"{text}, and the loss was still falling.", "Give more --epochs.")
     elif not _overfits_since(history):
         yield Verdict(

@@ -36,6 +36,9 @@ def test_a_folder_with_everything(rb):
         assert picture.width > 600
     assert "375 images of the val split" in done.err
     assert "the CPU time." in done.err  # which other programs do not change
+    for row in document["recipes"]:  # one epoch is too few
+        assert row["doubts"][0].startswith("It does not start: no loss falls below the ")
+    assert "warning: standard: It does not start" in done.err
     assert rb("eval", "--model", "compared/pgd.safetensors", "--on", "fgsm", "--limit", 5).code == 0
 
 

@@ -12,6 +12,7 @@ def test_a_network_is_trained_on_shifts(rb):
     done = rb("train", *QUICK, *words, "--out", "a.safetensors", "--json")
     assert done.code == 0, done.err
     assert done.document["epochs"] == 2
+    assert 'Next: rb eval --on "night(severity=4)" --on "gaussian_blur(severity=5)"' in done.err
     assert rb("shift", "--lighting", "night", "-s", 3, "--model", "a.safetensors", "--limit", 20).code == 0
 
 

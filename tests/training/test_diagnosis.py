@@ -70,6 +70,11 @@ def test_a_network_that_is_too_small(digits, tmp_path):
     assert "the loss falls no more. Give a larger --model" in said(history, "underfits")
 
 
+def test_a_training_that_was_stopped_is_not_told_to_go_on(digits):
+    history = trained(digits, "cnn(width=8)", epochs=1)
+    assert "underfits" not in {verdict["kind"] for verdict in verdicts({**history, "interrupted": True})}
+
+
 def test_labels_that_mean_nothing(digits):
     random = np.random.default_rng(0)
     shuffled = tuple(replace(data, labels=random.permutation(data.labels)) for data in digits)
