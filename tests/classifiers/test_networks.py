@@ -11,7 +11,7 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import build_network
 from robustbench_lite.errors import InputError
 
-NAMES = ["linear", "mlp", "cnn", "resnet"]
+NAMES = ["linear", "mlp", "cnn", "resnet", "strided"]
 
 
 def test_all_of_them_are_tested():

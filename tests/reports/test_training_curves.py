@@ -26,6 +26,7 @@ def history(losses, *, robust=None, shift=None, baselines=True):
             "shift_accuracy": shift,
             "lr": 0.001,
             "seconds": 2.0,
+            "validation_seconds": 1.0,
         }
         for i, loss in enumerate(losses)
     ]
@@ -76,7 +77,7 @@ def test_the_panel_says_where_it_is():
     console.print(watch.panel(history([2.0, 1.0, 0.5], robust=0.3), 10))
     shown = console.export_text()
     assert "3 of 10" in shown
-    assert "0:14 left at most" in shown
+    assert "0:21 left at most" in shown
     for words in (
         "loss",
         "training",
