@@ -25,7 +25,7 @@ from robustbench_lite.training.trainer import Epoch, train
 from robustbench_lite.training.validating import Validated
 
 EPS = 0.1
-MNIST = Path("/work/shared/data")
+MNIST = Path(__file__).parents[2].parent / "shared/data"
 
 
 def recipe(text="pgd(steps=3)", **given):
