@@ -13,7 +13,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words = sys.argv[1:]
     if words[:1] != ["ls"] or not _listed(*words[1:]):
-        from robustbench_lite.cli import app
+        from robustbench_lite.cli.app import app
 
         app()
 

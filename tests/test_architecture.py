@@ -175,8 +175,8 @@ def test_imports_are_found_at_all():
     """The walk must see what it judges."""
     assert f"{PACKAGE}.rng" in ours(f"{PACKAGE}.norms")
     assert f"{PACKAGE}.norms" in ours(f"{PACKAGE}.attacks.pgd")
-    assert f"{PACKAGE}.runner" in ours(f"{PACKAGE}.cli_evaluate")  # inside a function
-    assert f"{PACKAGE}.runner" not in ours(f"{PACKAGE}.cli_evaluate", late=False)
+    assert f"{PACKAGE}.runner" in ours(f"{PACKAGE}.cli.evaluate")  # inside a function
+    assert f"{PACKAGE}.runner" not in ours(f"{PACKAGE}.cli.evaluate", late=False)
     assert "torch" in imports(f"{PACKAGE}.norms")
     assert "torch" not in imports(f"{PACKAGE}.types")  # for types only
     assert len(MODULES) > 50

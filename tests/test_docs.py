@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from robustbench_lite import descriptions, load_classifier, registry
-from robustbench_lite.cli import app
+from robustbench_lite.cli.app import app
 from robustbench_lite.runs import COLUMNS, RunRecord
 
 ROOT = Path(__file__).parents[1]

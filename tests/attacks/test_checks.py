@@ -13,7 +13,7 @@ from torch import nn
 
 from robustbench_lite import checks
 from robustbench_lite.classifiers.classifier import Classifier
-from robustbench_lite.cli import app
+from robustbench_lite.cli.app import app
 from robustbench_lite.evaluation import evaluate
 from robustbench_lite.followup import FollowUp, command
 from robustbench_lite.registry import make

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from robustbench_lite import load_generator
-from robustbench_lite.cli_outliers_score import Pictures, _first
+from robustbench_lite.cli.outliers_score import Pictures, _first
 from robustbench_lite.data.dataset import Batch
 from robustbench_lite.outliers import default_generator
 from robustbench_lite.outliers.conformal import threshold

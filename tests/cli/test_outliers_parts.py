@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from robustbench_lite.cli import app
+from robustbench_lite.cli.app import app
 
 
 def rb(*words):

@@ -69,7 +69,7 @@ def test_the_test_split_is_used_and_warned_of(rb):
 
 
 def test_many_images_are_judged_by_a_sample(rb, monkeypatch):
-    monkeypatch.setattr("robustbench_lite.cli_train_compare.MOST_JUDGED", 40)
+    monkeypatch.setattr("robustbench_lite.cli.train_compare.MOST_JUDGED", 40)
     done = compare(rb, "--compare", "standard", "--json")
     assert done.document["recipes"][0]["n"] == 40
     assert done.document["val_images"] == 375  # the epoch is still chosen by all

@@ -2,7 +2,7 @@
 
 import pytest
 
-from robustbench_lite.cli_outliers_judge import _lines, _verdict
+from robustbench_lite.cli.outliers_judge import _lines, _verdict
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from robustbench_lite import cli_train_watch as watch
+from robustbench_lite.cli import train_watch as watch
 from robustbench_lite.reports.training_curves import training_curves
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from shift_images import random_images, smooth_images, streams
 
-from robustbench_lite.cli_sweeps import _sweep
+from robustbench_lite.cli.sweeps import _sweep
 from robustbench_lite.errors import InputError
 from robustbench_lite.shifts.camera_angle import CameraAngle
 from robustbench_lite.shifts.elastic import Elastic

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import robustbench_lite as rb
 from robustbench_lite import registry
 from robustbench_lite.classifiers.loading import build_network, load_classifier
-from robustbench_lite.cli import app
+from robustbench_lite.cli.app import app
 from robustbench_lite.errors import InputError
 from robustbench_lite.generative.latent import LatentModel, VariationalModel
 from robustbench_lite.generative.loading import load_generator, save_generator

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from robustbench_lite import find_lr, load_dataset, make_recipe
-from robustbench_lite.cli_train_lr import next_command
+from robustbench_lite.cli.train_lr import next_command
 from robustbench_lite.training.lr_range import EXPLODED, HIGHEST, LOWEST, STEPS, range_test
 from robustbench_lite.training.options import TrainingOptions
 from robustbench_lite.training.trainer import train

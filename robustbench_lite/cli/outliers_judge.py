@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_outliers_data import opened, told
-from robustbench_lite.cli_outliers_files import DOCUMENT, TABLE, test_folder, write_test
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.outliers_data import opened, told
+from robustbench_lite.cli.outliers_files import DOCUMENT, TABLE, test_folder, write_test
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_sweeps import Sweep, levels_of, optional, sweeps
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.sweeps import Sweep, levels_of, optional, sweeps
 from robustbench_lite.errors import InputError
 from robustbench_lite.runs import read_run
 
@@ -94,22 +94,22 @@ def run_shift(
     if suites or any(asked.values()) or not modes.search:
         found = sweeps(asked, levels if severity is None else severity, suites, scale)
     if modes.calibrate:
-        from robustbench_lite.cli_calibrate import run_calibration
+        from robustbench_lite.cli.calibrate import run_calibration
 
         run_calibration(common, found, modes.psnr, overwrite=modes.overwrite)
         return
     remarks = partial(_remarks, scale, modes.scale, found)
     if modes.preview:
-        from robustbench_lite.cli_preview import run_preview
+        from robustbench_lite.cli.preview import run_preview
 
         run_preview(common, found, overwrite=modes.overwrite, remarks=remarks)
         return
     if modes.until is not None:
-        from robustbench_lite.cli_breaking import seek
+        from robustbench_lite.cli.breaking import seek
 
         seek(common, found, modes.until, severity or levels, modes.tolerance, save_images=save_images)
         return
-    from robustbench_lite.cli_evaluate import run_evaluation
+    from robustbench_lite.cli.evaluate import run_evaluation
 
     specs = [spec for sweep in found for spec in sweep.specs]
     run_evaluation(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_density import fit_density
-from robustbench_lite.cli_train_inputs import splits
-from robustbench_lite.cli_train_stopping import begin, ended, keep
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.train_density import fit_density
+from robustbench_lite.cli.train_inputs import splits
+from robustbench_lite.cli.train_stopping import begin, ended, keep
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from robustbench_lite import registry
-from robustbench_lite.cli_evaluate import with_arguments
+from robustbench_lite.cli.evaluate import with_arguments
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 from robustbench_lite.shifts.published_tables import CORRUPTIONS, MAIN

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_inputs import splits
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.train_inputs import splits
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:

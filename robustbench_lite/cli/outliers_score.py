@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_files import write_file
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_outliers_data import opened, told
+from robustbench_lite.cli.files import write_file
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.outliers_data import opened, told
 from robustbench_lite.errors import ExitCode, InputError
 
 if TYPE_CHECKING:

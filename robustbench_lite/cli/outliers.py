@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common, with_common
+from robustbench_lite.cli.options import Common, with_common
 
 DETECTOR = "Detector"
 
@@ -76,7 +76,7 @@ def fit(
 
       rb outliers fit --data images:GOOD --input-size 128 --channels 1 --false-alarms 0.05
     """
-    from robustbench_lite.cli_outliers_fit import FitOptions, run_fit
+    from robustbench_lite.cli.outliers_fit import FitOptions, run_fit
 
     options = FitOptions(
         normal=names(normal),
@@ -100,7 +100,7 @@ def calibrate(common: Common, detector: Folder, normal: Normal = None, false_ala
 
     Example: rb outliers calibrate detector --data folder:PARTS/calibration --normal good --false-alarms 0.01
     """
-    from robustbench_lite.cli_outliers_fit import run_calibrate
+    from robustbench_lite.cli.outliers_fit import run_calibrate
 
     run_calibrate(common, detector, names(normal), false_alarms)
 
@@ -131,7 +131,7 @@ def judge(
 
       rb outliers test detector --data folder:PARTS/test --normal good --masks MASKS --json
     """
-    from robustbench_lite.cli_outliers_judge import run_test
+    from robustbench_lite.cli.outliers_judge import run_test
 
     run_test(common, detector, names(normal), defect_rate, masks, overwrite=overwrite)
 
@@ -152,7 +152,7 @@ def score(
 
     Example: rb outliers score detector --data images:INCOMING --out scores
     """
-    from robustbench_lite.cli_outliers_score import run_score
+    from robustbench_lite.cli.outliers_score import run_score
 
     run_score(common, detector, overwrite=overwrite, heatmaps=not no_heatmaps)
 
@@ -179,7 +179,7 @@ def probe(
 
       rb outliers probe detector --data folder:PARTS/test --normal good --probe "lens_scratches(severity=3)"
     """
-    from robustbench_lite.cli_outliers_probe import run_probe
+    from robustbench_lite.cli.outliers_probe import run_probe
 
     run_probe(common, detector, names(normal), probe or [])
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli_files import write_file
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_inputs import architecture_of, check_folder, splits, start_of
+from robustbench_lite.cli.files import write_file
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.train_inputs import architecture_of, check_folder, splits, start_of
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 from robustbench_lite.specs import parse_number, split_outside_brackets
 
 if TYPE_CHECKING:
-    from robustbench_lite.cli_train_run import Asked
+    from robustbench_lite.cli.train_run import Asked
     from robustbench_lite.comparing import Comparison
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.tradeoff import Progress

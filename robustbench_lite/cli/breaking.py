@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustbench_lite.cli_evaluate import run_evaluation
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_sweeps import Sweep, levels_of
+from robustbench_lite.cli.evaluate import run_evaluation
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.sweeps import Sweep, levels_of
 
 
 def seek(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common
+from robustbench_lite.cli.options import Common
 from robustbench_lite.errors import ExitCode
 
 LOOKED_AT = 256  # images

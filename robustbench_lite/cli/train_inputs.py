@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustbench_lite.cli_options import Common
+from robustbench_lite.cli.options import Common
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:
-    from robustbench_lite.cli_train_run import Asked
+    from robustbench_lite.cli.train_run import Asked
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.training.recipe import Recipe
     from robustbench_lite.training.starting import Start

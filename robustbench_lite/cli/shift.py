@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Baseline, Common, DetectorFolder, SaveImages, with_common
+from robustbench_lite.cli.options import Baseline, Common, DetectorFolder, SaveImages, with_common
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
 SHIFTS, WORST, INSTEAD = "Shifts", "How far, and the worst case", "Without a network"
@@ -114,7 +114,7 @@ def shift(
 
       rb shift --suite imagenet-c --data folder:photos --model torchvision:resnet18
     """
-    from robustbench_lite.cli_shift_modes import Modes, run_shift
+    from robustbench_lite.cli.shift_modes import Modes, run_shift
 
     asked = {
         "lighting": lighting,

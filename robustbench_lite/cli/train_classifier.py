@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_compare import strongest
-from robustbench_lite.cli_train_generator import print_record
-from robustbench_lite.cli_train_inputs import recipe_of, splits, start_of
-from robustbench_lite.cli_train_lr import print_learning_rates
-from robustbench_lite.cli_train_stopping import begin, ended, keep
-from robustbench_lite.cli_train_watch import Curves, watching
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.train_compare import strongest
+from robustbench_lite.cli.train_generator import print_record
+from robustbench_lite.cli.train_inputs import recipe_of, splits, start_of
+from robustbench_lite.cli.train_lr import print_learning_rates
+from robustbench_lite.cli.train_stopping import begin, ended, keep
+from robustbench_lite.cli.train_watch import Curves, watching
 
 SAID = (
     *("validation", "validation_attacked", "validation_shifted", "baselines", "verdicts"),
@@ -21,7 +21,7 @@ SAID = (
 """Entries of the history that --json has as well."""
 
 if TYPE_CHECKING:
-    from robustbench_lite.cli_train_run import Asked
+    from robustbench_lite.cli.train_run import Asked
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.training.options import TrainingOptions
     from robustbench_lite.training.recipe import Recipe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli_options import Common
+from robustbench_lite.cli.options import Common
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 

@@ -131,6 +131,13 @@ SaveImages = Annotated[
     bool, typer.Option("--save-images", help="Write every image of every condition: PNG, and one .npz each.")
 ]
 
+As8Bit = Annotated[
+    bool, typer.Option("--as-8bit", help="Round adversarial images to 8 bits, within the budget, and score those.")
+]
+NoChecks = Annotated[
+    bool, typer.Option("--no-checks", help="Leave out the trust checks that attack some images again.")
+]
+
 
 def _out(default: str) -> Any:
     help_text = f"Where the result goes. (default: {default})"

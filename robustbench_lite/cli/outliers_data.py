@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common
+from robustbench_lite.cli.options import Common
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:

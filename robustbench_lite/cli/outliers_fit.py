@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_outliers_data import divided, loaded, opened, told
-from robustbench_lite.cli_outliers_fitted import expected, print_fitted, print_plan, threshold, training
-from robustbench_lite.cli_outliers_probe import FILES, SHOWN, document, print_matrix, probe_fitted
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.outliers_data import divided, loaded, opened, told
+from robustbench_lite.cli.outliers_fitted import expected, print_fitted, print_plan, threshold, training
+from robustbench_lite.cli.outliers_probe import FILES, SHOWN, document, print_matrix, probe_fitted
 from robustbench_lite.errors import InputError
 from robustbench_lite.specs import parse_number, split_outside_brackets
 

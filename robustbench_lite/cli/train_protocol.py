@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_files import write_file
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_inputs import architecture_of, check_folder, recipe_of, start_of
+from robustbench_lite.cli.files import write_file
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.train_inputs import architecture_of, check_folder, recipe_of, start_of
 from robustbench_lite.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
-    from robustbench_lite.cli_train_run import Asked
+    from robustbench_lite.cli.train_run import Asked
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.data.folds import Fold
     from robustbench_lite.fold_plan import Plan

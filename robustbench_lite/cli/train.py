@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common, with_common
+from robustbench_lite.cli.options import Common, with_common
 
 LEARNING, REGULAR, ROBUST, INSTEAD = "Learning", "Regularisation", "Robustness", "Instead of one network"
 
@@ -128,7 +128,7 @@ def train(
 
       rb train --data folder:parts --input-size 64 --model "vae(latents=16)" --out vae.safetensors
     """
-    from robustbench_lite.cli_train_run import Asked, run_training
+    from robustbench_lite.cli.train_run import Asked, run_training
 
     learning: dict[str, Any] = {
         "lr": lr,

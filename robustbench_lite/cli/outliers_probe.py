@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_outliers_data import opened, told
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.outliers_data import opened, told
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
-from robustbench_lite.cli_files import write_file
+from robustbench_lite.cli.files import write_file
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:

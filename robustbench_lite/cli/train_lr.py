@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
-from robustbench_lite.cli_files import write_file
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_generator import print_record
+from robustbench_lite.cli.files import write_file
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.train_generator import print_record
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:

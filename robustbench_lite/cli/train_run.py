@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustbench_lite import console
-from robustbench_lite.cli_options import Common
-from robustbench_lite.cli_train_classifier import train_classifier
-from robustbench_lite.cli_train_compare import run_comparison
-from robustbench_lite.cli_train_generator import generator_of, run_generator_training
-from robustbench_lite.cli_train_inputs import architecture_of
-from robustbench_lite.cli_train_protocol import run_protocol
-from robustbench_lite.cli_train_stopping import check_place, stopped
+from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.train_classifier import train_classifier
+from robustbench_lite.cli.train_compare import run_comparison
+from robustbench_lite.cli.train_generator import generator_of, run_generator_training
+from robustbench_lite.cli.train_inputs import architecture_of
+from robustbench_lite.cli.train_protocol import run_protocol
+from robustbench_lite.cli.train_stopping import check_place, stopped
 from robustbench_lite.errors import InputError
 from robustbench_lite.training.allocating import keep_freed_memory
 

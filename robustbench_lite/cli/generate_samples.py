@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import registry
-from robustbench_lite.cli_generate_views import Made, spread
+from robustbench_lite.cli.generate_views import Made, spread
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.table import Table
 
-    from robustbench_lite.cli_generate import Opened
+    from robustbench_lite.cli.generate import Opened
     from robustbench_lite.generative.bounds import Assessment
     from robustbench_lite.generative.two_sample import TwoSample
 
