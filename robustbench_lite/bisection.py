@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from robustbench_lite.intervals import Score, retention_score
-from robustbench_lite.runs import BreakingPoint
+from robustbench_lite.records import BreakingPoint
 
 _DIGITS = 4  # of a severity
 

@@ -16,8 +16,8 @@ from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Batch, Dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Evaluation, Progress, evaluate
+from robustbench_lite.records import BreakingPoint, ConditionRecord
 from robustbench_lite.registry import make, severity_of, spec
-from robustbench_lite.runs import BreakingPoint, ConditionRecord
 from robustbench_lite.shifts.scale import begins_clean, with_severity
 from robustbench_lite.specs import parse, without
 from robustbench_lite.types import Attack, Shift, is_shift

@@ -11,8 +11,8 @@ from robustbench_lite.applying import by_severity
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.guarding import GuardedClassifier, means_both
 from robustbench_lite.metrics import robustness_curve
+from robustbench_lite.records import CheckRecord, ConditionRecord, CurvePoint, ThreatModel
 from robustbench_lite.registry import spec
-from robustbench_lite.runs import CheckRecord, ConditionRecord, CurvePoint, ThreatModel
 from robustbench_lite.scoring import Tally, severity
 from robustbench_lite.specs import format_value
 from robustbench_lite.types import Attack, Shift, Traced

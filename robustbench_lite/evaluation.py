@@ -21,15 +21,9 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.guarding import GuardedClassifier, means_both, plan_guarded
 from robustbench_lite.probes import Prober
+from robustbench_lite.records import BreakingPoint, CheckRecord, ConditionRecord, Example, GuardRecord
 from robustbench_lite.registry import spec
-from robustbench_lite.runs import (
-    COLUMNS,
-    BreakingPoint,
-    CheckRecord,
-    ConditionRecord,
-    Example,
-    GuardRecord,
-)
+from robustbench_lite.run_rows import COLUMNS
 from robustbench_lite.scoring import Hands, Tally, score
 from robustbench_lite.types import Attack, Condition, Shift
 
@@ -47,7 +41,7 @@ class Progress(NamedTuple):
 
 @dataclass
 class Evaluation:
-    """What came out. ``samples`` has the columns of ``runs.COLUMNS``, one row per image and condition."""
+    """What came out. ``samples`` has the columns of ``run_rows.COLUMNS``, one row per image and condition."""
 
     samples: pd.DataFrame = field(repr=False)
     conditions: list[ConditionRecord]

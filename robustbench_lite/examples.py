@@ -10,8 +10,8 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
+from robustbench_lite.records import Example
 from robustbench_lite.rng import stable_hash
-from robustbench_lite.runs import Example
 
 WORST, ORDINARY = 4, 2
 

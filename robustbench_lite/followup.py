@@ -12,7 +12,7 @@ from robustbench_lite.types import Attack, Condition, Traced, is_shift
 
 if TYPE_CHECKING:
     from robustbench_lite.inputs import Inputs
-    from robustbench_lite.runs import CheckRecord
+    from robustbench_lite.records import CheckRecord
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from robustbench_lite.applying import plan
 from robustbench_lite.attacks.evade import Evade
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.errors import InputError
+from robustbench_lite.records import GuardRecord
 from robustbench_lite.registry import make_one, spec
-from robustbench_lite.runs import GuardRecord
 from robustbench_lite.types import Attack, Condition, LogitsAndGradient, OutliersAndGradient, Shift
 
 if TYPE_CHECKING:

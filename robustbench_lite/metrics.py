@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from robustbench_lite.intervals import Interval, paired_interval, proportion_interval, wilson
-from robustbench_lite.runs import ConditionRecord, CurvePoint, Run
+from robustbench_lite.records import ConditionRecord, CurvePoint
+from robustbench_lite.runs import Run
 from robustbench_lite.selective import beside
 
 BINS = 15  # of the calibration error

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustbench_lite import provenance, runs
+from robustbench_lite import provenance, records
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.evaluation import Evaluation
 from robustbench_lite.followup import with_commands
@@ -34,7 +34,7 @@ def record(
     argv: Sequence[str],
     as_8bit: bool,
     searched: Sequence[Found] = (),
-) -> runs.RunRecord:
+) -> records.RunRecord:
     """All of ``run.json``.
 
     Args:
@@ -48,7 +48,7 @@ def record(
     """
     classifier, dataset = prepared.classifier, prepared.dataset
     inputs = replace(prepared.inputs, batch_size=result.batch_size)
-    return runs.RunRecord(
+    return records.RunRecord(
         id=identity,
         command=command,
         status=result.status,
@@ -60,7 +60,7 @@ def record(
         as_8bit=as_8bit,
         packages=provenance.package_versions(),
         git=provenance.git_state(Path.cwd()),
-        model=runs.ModelRecord(
+        model=records.ModelRecord(
             spec=classifier.spec,
             weights_sha256=classifier.weights_sha256,
             parameters=classifier.num_parameters,
@@ -70,7 +70,7 @@ def record(
             std=list(classifier.std),
             notes=list(classifier.notes),
         ),
-        data=runs.DataRecord(
+        data=records.DataRecord(
             spec=dataset.spec,
             split=dataset.split,
             class_names=list(dataset.class_names),
@@ -98,7 +98,7 @@ def record(
     )
 
 
-def _detector(found: runs.GuardRecord | None, folder: Path | None) -> runs.GuardRecord | None:
+def _detector(found: records.GuardRecord | None, folder: Path | None) -> records.GuardRecord | None:
     """With the place it came from, and a fingerprint of the files there."""
     if found is None or folder is None:
         return found
@@ -108,15 +108,15 @@ def _detector(found: runs.GuardRecord | None, folder: Path | None) -> runs.Guard
     return found.model_copy(update={"folder": str(folder), "sha256": digest.hexdigest()})
 
 
-def _how(example: runs.Example, searched: Sequence[Found]) -> str:
+def _how(example: records.Example, searched: Sequence[Found]) -> str:
     """The condition that a search found for the image of an example."""
     found = next((found for found in searched if spec(found.each) == example.condition), None)
     chosen = found and (found.each.chosen or {}).get(example.sample_id)
     return spec(chosen) if chosen else ""
 
 
-def _search(found: Found) -> runs.SearchRecord:
-    return runs.SearchRecord(
+def _search(found: Found) -> records.SearchRecord:
+    return records.SearchRecord(
         ranges=found.space.text,
         tries=found.tries,
         method=found.method,  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.runs import COLUMNS, RunRecord
+from robustbench_lite.records import RunRecord
+from robustbench_lite.run_rows import write_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ class RunFolder:
             target = self._work / name
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(content)
-        samples.astype(COLUMNS).to_parquet(self._work / "samples.parquet", index=False, compression="zstd")
+        write_rows(samples, self._work)
         (self._work / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self._work.chmod(0o777 & ~_umask())
         os.replace(self._work, self.path)

@@ -21,7 +21,7 @@ from robustbench_lite.data.dataset import Batch, Dataset
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.guarding import GuardedClassifier, Passes, means_both
 from robustbench_lite.registry import severity_of
-from robustbench_lite.runs import COLUMNS
+from robustbench_lite.run_rows import COLUMNS
 from robustbench_lite.types import Condition
 
 _PIECES = 16

@@ -9,7 +9,8 @@ import pandas as pd
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.intervals import proportion_interval
-from robustbench_lite.runs import ConditionRecord, Run
+from robustbench_lite.records import ConditionRecord
+from robustbench_lite.runs import Run
 from robustbench_lite.specs import without
 
 
@@ -89,7 +90,7 @@ def coarse(run: Run) -> Run:
         if (name := without_severity(c)) not in scans or c.severity in scans[str(name)]
     ]
     rows = run.samples[run.samples["condition"].isin({c.spec for c in kept})]
-    return run._replace(record=run.record.model_copy(update={"conditions": kept}), samples=rows)
+    return run.replace(record=run.record.model_copy(update={"conditions": kept}), samples=rows)
 
 
 def _levels(levels: dict[float, str], rows: dict[str, pd.DataFrame], *, grouped: bool) -> list[Level]:

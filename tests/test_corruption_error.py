@@ -124,7 +124,7 @@ def test_two_variants_of_a_set_are_two_sets():
     changed = rows["condition"] != "clean"
     rows.loc[changed, "condition"] = rows.loc[changed, "condition"].str.replace(")", ", legacy=true)")
     one.record.conditions.extend(old.record.conditions[1:])
-    both = one._replace(samples=pd.concat([one.samples, rows[changed]]))
+    both = one.replace(samples=pd.concat([one.samples, rows[changed]]))
     assert [(s.suite, s.mean_error.value) for s in suite_errors(both)] == [
         ("imagenet_c", pytest.approx(0.1)),
         ("imagenet_c(legacy=true)", pytest.approx(0.3)),
@@ -161,6 +161,6 @@ def test_a_baseline_of_other_images_or_conditions_is_refused():
     with pytest.raises(InputError, match=r"lacks imagenet_c\(corruption=snow, severity=1\) and 4 more conditions"):
         suite_errors(mine, run({"fog": (1, 1, 1, 1, 1)}))
     with pytest.raises(InputError, match="was interrupted"):
-        suite_errors(mine, mine._replace(record=SimpleNamespace(**{**vars(mine.record), "status": "interrupted"})))
+        suite_errors(mine, mine.replace(record=SimpleNamespace(**{**vars(mine.record), "status": "interrupted"})))
     with pytest.raises(InputError, match="there is no mCE"):
         suite_errors(run({"clean": 1}), mine)

@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 
 from robustbench_lite import descriptions, load_classifier, registry
 from robustbench_lite.cli.app import app
-from robustbench_lite.runs import COLUMNS, RunRecord
+from robustbench_lite.records import RunRecord
+from robustbench_lite.run_rows import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}

@@ -6,7 +6,8 @@ import pytest
 
 from robustbench_lite.intervals import proportion_interval, wilson
 from robustbench_lite.metrics import summarise
-from robustbench_lite.runs import ConditionRecord, DataRecord, Run, RunRecord, ThreatModel
+from robustbench_lite.records import ConditionRecord, DataRecord, RunRecord, ThreatModel
+from robustbench_lite.runs import Run
 
 
 # Published values: Newcombe, Statistics in Medicine 17, 1998, table I, method 3 (81/263 to 1/29); the rest

@@ -6,8 +6,10 @@ import pytest
 
 from robustbench_lite.errors import InputError
 from robustbench_lite.provenance import git_state
+from robustbench_lite.records import SCHEMA_VERSION, RunRecord
 from robustbench_lite.run_folder import RunFolder, new_id
-from robustbench_lite.runs import COLUMNS, SCHEMA_VERSION, RunRecord, read_run
+from robustbench_lite.run_rows import COLUMNS
+from robustbench_lite.runs import read_run
 
 RECORD = {
     "id": "20260101T000000Z-attack-01234567",
@@ -213,8 +215,8 @@ def _column_missing(run: Path) -> None:
         (_a_list, "run.json is damaged"),
         (_no_record, "is no run"),
         (_field_missing, "run.json is damaged: seed: Field required"),
-        (_newer, "has schema version 99; this release reads 4. Upgrade"),
-        (_older, "has schema version 1; this release reads 4. It is too old: run it again"),
+        (_newer, "has schema version 99; this release reads 5. Upgrade"),
+        (_older, "has schema version 1; this release reads 5. It is too old: run it again"),
         (_no_rows, "samples.parquet is damaged"),
         (_not_parquet, "samples.parquet is damaged"),
         (_empty_rows, "samples.parquet is damaged"),

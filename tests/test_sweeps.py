@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy.integrate import trapezoid
 
-from robustbench_lite.runs import ConditionRecord, DataRecord, Run, RunRecord
+from robustbench_lite.records import ConditionRecord, DataRecord, RunRecord
+from robustbench_lite.runs import Run
 from robustbench_lite.sweeps import sweeps
 
 N = 40

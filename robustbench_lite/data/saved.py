@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from robustbench_lite.data.source import RawPixels, Source
 from robustbench_lite.errors import InputError
-from robustbench_lite.runs import ConditionRecord, RunRecord, read_record
+from robustbench_lite.records import ConditionRecord, RunRecord
+from robustbench_lite.runs import read_record
 
 
 def run(path: str, *, split: str) -> Source:

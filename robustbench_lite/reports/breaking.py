@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from robustbench_lite.records import BreakingPoint
 from robustbench_lite.reports.words import number, physical
-from robustbench_lite.runs import BreakingPoint, Run
+from robustbench_lite.runs import Run
 from robustbench_lite.sweeps import without_severity
 
 

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from robustbench_lite.metrics import robust_accuracy
+from robustbench_lite.records import ConditionRecord
 from robustbench_lite.reports.severity import LEFT, RIGHT, Curve, Point, y
 from robustbench_lite.reports.words import Result, number, percent
-from robustbench_lite.runs import ConditionRecord, Run
+from robustbench_lite.runs import Run
 from robustbench_lite.specs import format_value
 
 SHOWN = 5  # budgets in a table for the terminal

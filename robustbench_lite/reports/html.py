@@ -17,9 +17,10 @@ from markupsafe import Markup
 from robustbench_lite.corruption_error import suite_errors
 from robustbench_lite.errors import InputError
 from robustbench_lite.metrics import summarise
+from robustbench_lite.records import ConditionRecord, RunRecord
 from robustbench_lite.reports import breaking, budgets, classes, guard, severity, suites, trust, words
 from robustbench_lite.reports.pictures import gallery
-from robustbench_lite.runs import ConditionRecord, Run, RunRecord
+from robustbench_lite.runs import Run
 from robustbench_lite.specs import format_value
 from robustbench_lite.sweeps import coarse, sweeps
 

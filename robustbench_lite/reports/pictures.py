@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from robustbench_lite.records import Example
 from robustbench_lite.reports.words import class_name, number, percent
-from robustbench_lite.runs import Example, Run
+from robustbench_lite.runs import Run
 
 PER_CONDITION = 6
 IN_ALL = 60

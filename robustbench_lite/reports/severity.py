@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from robustbench_lite.records import BreakingPoint
 from robustbench_lite.reports import breaking
 from robustbench_lite.reports.words import number, percent
-from robustbench_lite.runs import BreakingPoint
 from robustbench_lite.sweeps import Level, Sweep
 
 WIDTH, HEIGHT = 300, 190

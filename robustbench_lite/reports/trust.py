@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from robustbench_lite.runs import CheckRecord, Run
+from robustbench_lite.records import CheckRecord
+from robustbench_lite.runs import Run
 
 
 def sections(run: Run) -> list[tuple[str, list[CheckRecord]]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from robustbench_lite.records import ConditionRecord, RunRecord
 from robustbench_lite.reports.trust import triggered
-from robustbench_lite.runs import ConditionRecord, Run, RunRecord
+from robustbench_lite.runs import Run
 from robustbench_lite.specs import format_value
 
 Result = dict[str, Any]  # an entry of metrics.summarise

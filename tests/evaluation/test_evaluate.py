@@ -16,7 +16,7 @@ from robustbench_lite.data.dataset import DamagedImageError, Dataset
 from robustbench_lite.errors import InputError, RbError
 from robustbench_lite.evaluation import evaluate
 from robustbench_lite.registry import make, spec
-from robustbench_lite.runs import COLUMNS
+from robustbench_lite.run_rows import COLUMNS
 from robustbench_lite.types import Attack, Cost, Shift
 
 CONDITIONS = [

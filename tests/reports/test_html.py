@@ -7,8 +7,8 @@ from pages import Page, drawings
 from PIL import Image
 
 from robustbench_lite.errors import InputError
+from robustbench_lite.records import BreakingPoint, CheckRecord
 from robustbench_lite.reports.html import html_report, write_report
-from robustbench_lite.runs import BreakingPoint, CheckRecord
 
 
 def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
@@ -125,7 +125,7 @@ def test_few_conditions_are_all_named_and_an_unbounded_attack_is_not_the_worst(m
 def test_what_must_not_be_overlooked_is_said(make_run, conditions, record, expected):
     made = make_run(conditions=CONDITIONS[: max(conditions, 1)], record=record)
     if conditions == 0:
-        made = made._replace(samples=made.samples.iloc[:0])
+        made = made.replace(samples=made.samples.iloc[:0])
     assert expected in Page(html_report(made)).words
 
 

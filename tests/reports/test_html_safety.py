@@ -78,7 +78,7 @@ def make_run_like(made):
     text.model.notes, text.argv, text.packages = ["a"], ["rb", "a"], {"a": "a"}
     for example in text.examples:
         example.file = "a"
-    return made._replace(record=text)
+    return made.replace(record=text)
 
 
 def test_a_hostile_spec_stays_text_and_draws_no_curve(make_run):

@@ -8,13 +8,13 @@ from made_runs import CONDITIONS
 from rich.console import Console
 
 from robustbench_lite.metrics import summarise
+from robustbench_lite.records import BreakingPoint, CheckRecord
 from robustbench_lite.reports import sweep_table
 from robustbench_lite.reports.breaking import breaking_tables
 from robustbench_lite.reports.budgets import detail_tables
 from robustbench_lite.reports.sweep_table import sweep_tables
 from robustbench_lite.reports.table import comparison_table
 from robustbench_lite.reports.words import physical, untested
-from robustbench_lite.runs import BreakingPoint, CheckRecord
 
 CHAINS = [
     ("clean", "clean", None, [], 0.9, 0),

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from robustbench_lite.records import RunRecord
 from robustbench_lite.run_folder import RunFolder
-from robustbench_lite.runs import COLUMNS, Run, RunRecord, read_run
+from robustbench_lite.run_rows import COLUMNS
+from robustbench_lite.runs import Run, read_run
 
 # spec, kind, severity, threat models, accuracy, gradients per image
 CONDITIONS = [

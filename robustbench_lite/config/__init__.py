@@ -1,0 +1,1 @@
+"""Configuration: ``rb.toml``, or ``[tool.rb]`` in ``pyproject.toml``. Nothing here needs torch."""

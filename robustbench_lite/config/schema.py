@@ -1,0 +1,86 @@
+"""What may stand in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from robustbench_lite.gates.rule import GateSettings, Rule
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Section):
+    """Which network: as the options of these names."""
+
+    spec: str = "demo"
+    weights: Path | None = None
+    mean: str | None = None
+    std: str | None = None
+
+
+class DataConfig(_Section):
+    """Which images: as the options of these names."""
+
+    spec: str = "digits"
+    root: Path | None = None
+    download: bool = False
+    split: str = "test"
+    limit: int | None = Field(default=None, ge=1)
+    first: int | None = Field(default=None, ge=1)
+    group: str | None = None
+    input_size: str | None = None
+    resize: int | None = None
+    channels: int | None = None
+    max_damaged: float = Field(default=0.01, ge=0, le=1)
+
+
+class RunConfig(_Section):
+    """How: as the options of these names."""
+
+    seed: int = 0
+    batch_size: int | None = Field(default=None, ge=1)
+    device: str = "auto"
+    suite: str | None = None  # of rb eval, where neither --on nor --suite is given
+    detector: Path | None = None  # folder of the outlier detector beside the network
+
+
+class SuiteConfig(_Section):
+    """A named list of conditions, and of other suites."""
+
+    conditions: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()  # names of suites
+    about: str = ""
+
+
+class ReportConfig(_Section):
+    """What the page of an inspection team says beside the numbers."""
+
+    title: str = ""
+    product: str = ""
+    intended_use: str = ""  # domain and limits of use, in words
+    organisation: str = ""
+    sign: tuple[str, ...] = ("Tested by", "Released by")  # one line each in the sign-off box
+
+
+class Config(_Section):
+    """All of ``rb.toml``."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    run: RunConfig = RunConfig()
+    suites: dict[str, SuiteConfig] = {}
+    gates: GateSettings = GateSettings()
+    gate: tuple[Rule, ...] = ()  # [[gate]]
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Config:
+        ids = [rule.id for rule in self.gate]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(f"two gates have the id {twice[0]!r}")
+        return self

@@ -1,0 +1,1 @@
+"""Gates: rules over runs with a statistical verdict. Nothing here needs torch."""

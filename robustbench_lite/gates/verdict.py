@@ -1,0 +1,60 @@
+"""What came of the rules: ``gate.json``, and what every other output of a gate is made from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from robustbench_lite.gates.rule import GateSettings, Rule
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
+GATE_SCHEMA_VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+class Match(_Strict):
+    """What a rule found under one condition of one run."""
+
+    run: str  # path, as it was given
+    condition: str
+    metric: str
+    n: int
+    value: float | None  # of the run; of a fall or rise: how far the metric is from the baseline's
+    low: float | None  # ends of the interval that the verdict rests on
+    high: float | None
+    before: float | None = None  # the metric of the baseline, and of the run, where these are compared
+    after: float | None = None
+    p: float | None = None  # that the limit is kept, given what was seen; before the correction
+    broken: int | None = None  # images that were right in the baseline and are wrong now; and the other way
+    mended: int | None = None
+    verdict: Verdict
+    words: str  # one sentence with the numbers
+
+
+class GateResult(_Strict):
+    """One rule's verdict: that of its worst match."""
+
+    rule: Rule
+    verdict: Verdict
+    words: str  # one sentence
+    remedy: str = ""  # what to do next, unless it passed
+    needed: int | None = None  # images that an inconclusive rule would take, about
+    matches: list[Match] = []
+
+
+class GateReport(_Strict):
+    """All of ``gate.json``."""
+
+    schema_version: int = GATE_SCHEMA_VERSION
+    verdict: Verdict  # of the rules of level fail together
+    exit_code: int
+    created: str  # UTC, ISO 8601
+    runs: list[str]
+    run_ids: list[str]
+    settings: GateSettings
+    results: list[GateResult]
+    warnings: list[str] = []
