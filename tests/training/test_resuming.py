@@ -19,6 +19,7 @@ from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.errors import InputError
 from robustbench_lite.training import loop, resuming
 from robustbench_lite.training.options import TrainingOptions
+from robustbench_lite.training.recipe import make_recipe
 from robustbench_lite.training.resuming import StateFile, fingerprint, read_saved
 from robustbench_lite.training.trainer import train
 
@@ -151,6 +152,23 @@ def test_another_training_is_refused_by_what_differs(net, digits, tmp_path):
     with pytest.raises(InputError, match=r"architecture was .*net, is now linear"):
         train("linear", *digits, OPTIONS, resume=path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "named"),
+    [
+        ({"adversarial": "fast"}, {"adversarial": "fast(eps=0.2)"}, "adversarial"),
+        ({"adversarial": "fast"}, {"adversarial": "pgd"}, "adversarial"),
+        ({"shift": "night(severity=1..3)"}, {"shift": "night(severity=1..4)"}, "shifts"),
+        ({"adversarial": "fast"}, {"adversarial": "fast", "mix": "clean=1,attack=1"}, "mix"),
+    ],
+)
+def test_another_recipe_is_another_training(digits, tmp_path, asked, now, named):
+    path = tmp_path / "net.resume"
+    with pytest.raises(StoppedError):
+        train("linear", *digits, OPTIONS, recipe=make_recipe(**asked), resume=path, on_epoch=stop_after(1))
+    with pytest.raises(InputError, match=f"another training: {named} was "):
+        train("linear", *digits, OPTIONS, recipe=make_recipe(**now), resume=path)
 
 
 def test_other_versions_are_warned_of(net, digits, tmp_path, caplog, monkeypatch):
