@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from robustbench_lite.reports.view import Values, View
 from robustbench_lite.reports.words import Result
 from robustbench_lite.sweeps import Sweep
 
@@ -16,6 +17,11 @@ class ByClass(NamedTuple):
     names: list[str]
     rows: list[tuple[str, list[dict[str, Any] | None]]]
     left_out: int
+
+
+def values(view: View) -> Values:
+    """Section 5 of the page: accuracy by class."""
+    return {"by_class": by_class(view.results)}
 
 
 def by_class(results: list[Result]) -> ByClass:

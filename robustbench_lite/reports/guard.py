@@ -10,6 +10,7 @@ from rich.text import Text
 
 from robustbench_lite.reports.severity import BOTTOM, LEFT, RIGHT, TOP
 from robustbench_lite.reports.table import fitting
+from robustbench_lite.reports.view import Values, View
 from robustbench_lite.reports.words import Result, number, percent
 from robustbench_lite.runs import Run
 
@@ -101,6 +102,11 @@ class RiskCurve(NamedTuple):
     xs: list[tuple[float, str]]  # places and labels of the axes
     ys: list[tuple[float, str]]
     summary: str
+
+
+def values(view: View) -> Values:
+    """Section 7 of the page."""
+    return {"guard": section(view.run, view.results)}
 
 
 def section(run: Run, results: list[Result]) -> Section | None:

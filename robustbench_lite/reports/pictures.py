@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from robustbench_lite.records import Example
+from robustbench_lite.reports.view import Values, View
 from robustbench_lite.reports.words import class_name, number, percent
 from robustbench_lite.runs import Run
 
@@ -54,6 +55,11 @@ class Gallery(NamedTuple):
 
     conditions: list[tuple[str, list[Shown]]]
     left_out: int
+
+
+def values(view: View) -> Values:
+    """Section 6 of the page: examples."""
+    return {"gallery": gallery(view.run)}
 
 
 def gallery(run: Run) -> Gallery:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from robustbench_lite.records import BreakingPoint
 from robustbench_lite.reports import breaking
+from robustbench_lite.reports.view import Values, View
 from robustbench_lite.reports.words import number, percent
-from robustbench_lite.sweeps import Level, Sweep
+from robustbench_lite.sweeps import Level, Sweep, sweeps
 
 WIDTH, HEIGHT = 300, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 288, 14, 150  # the box of the curve within the drawing
@@ -55,6 +56,11 @@ class Curve(NamedTuple):
         upper = [f"{p.x:.1f},{p.high:.1f}" for p in self.points]
         lower = [f"{p.x:.1f},{p.low:.1f}" for p in reversed(self.points)]
         return " ".join([*upper, *lower])
+
+
+def values(view: View) -> Values:
+    """Section 4 of the page: a drawing for every shift."""
+    return {"curves": curves(sweeps(view.run, fine=True), view.record.breaking_points)}
 
 
 def curves(found: list[Sweep], points: Sequence[BreakingPoint] = ()) -> list[Curve]:

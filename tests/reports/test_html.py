@@ -17,14 +17,14 @@ def test_a_page_says_the_outcome_first_and_then_all_the_rest(make_run):
         "Of 100 images, this network classifies 97 correctly as they are and 31 under pgd(eps=0.1)."
     ]
     assert page.text("h2") == [
-        "Warnings",
-        "Comparison",
-        "Accuracy against severity",
-        "Accuracy against eps",
-        "Calibration and stability",
-        "Accuracy by class",
-        "Examples",
-        "Evidence",
+        "2 Warnings, and what was not tested",
+        "3 Clean images against every condition",
+        "4 Accuracy against severity",
+        "5 Classes",
+        "6 Examples",
+        "7 Outliers",
+        "8 Attacks, and trust in the numbers",
+        "9 Evidence",
         "Sign-off",
     ]
     for expected in (
@@ -61,7 +61,7 @@ def test_accuracy_against_eps_is_drawn(make_run):
 def test_the_shares_of_a_portfolio(make_run):
     worst = ("worst(fgsm, pgd, eps=0.1)", "attack", None, [{"norm": "linf", "eps": 0.1}], 0.31, 40)
     page = Page(html_report(make_run(conditions=[CONDITIONS[0], worst])))
-    assert "Which attack fooled the network" in page.text("h2")
+    assert "Which attack fooled the network" in page.text("h3")
     assert "fgsm 69 69.0 %" in page.words
 
 
@@ -74,7 +74,7 @@ def test_checks_are_shown_with_the_command_to_run_next(make_run):
     run.record.checks.append(CheckRecord(name="logits", status="passed", seen="no probabilities."))
     run.record.conditions[1].checks += [seen, bad]
     page = Page(html_report(run))
-    assert "May these numbers be trusted?" in page.text("h2")
+    assert "May these numbers be trusted?" in page.text("h3")
     assert not page.all("b")
     for expected in (
         "1 of 3 passed, 1 triggered, 1 not run",

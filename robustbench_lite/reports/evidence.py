@@ -1,0 +1,116 @@
+"""Section 9 of the page: what was run on what, and how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from robustbench_lite.records import RunRecord
+from robustbench_lite.reports.view import Values, View
+
+_SKIPPED_SHOWN = 20
+
+
+def values(view: View) -> Values:
+    """Headings with pairs of names and values, and the images that were skipped."""
+    return {"evidence": _evidence(view.record), "skipped": view.record.data.skipped[:_SKIPPED_SHOWN]}
+
+
+def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Headings, and under each one pairs of a name and what is known."""
+    model, data = record.model, record.data
+    groups = [] if data.n_groups is None else [("groups", f"{data.n_groups}")]
+    return [
+        (
+            "Network",
+            [
+                ("spec", model.spec),
+                ("weights, SHA-256", model.weights_sha256),
+                ("parameters", f"{model.parameters:,}".replace(",", " ")),
+                ("input shape", _shape(model.input_shape)),
+                ("classes", f"{model.num_classes}"),
+                ("mean", _numbers(model.mean)),
+                ("standard deviation", _numbers(model.std)),
+            ],
+        ),
+        (
+            "Images",
+            [
+                ("spec", data.spec),
+                ("split", data.split),
+                ("manifest, SHA-256", data.manifest_sha256),
+                ("image shape", _shape(data.image_shape)),
+                ("images", f"{data.n_asked} asked for, {data.n_used} used, {data.n_skipped} skipped"),
+                *groups,
+            ],
+        ),
+        *_detector(record),
+        *_searches(record),
+        (
+            "Run",
+            [
+                ("id", record.id),
+                ("status", record.status),
+                ("created", record.created),
+                ("took", f"{record.seconds:.1f} s"),
+                ("seed", f"{record.seed}"),
+                ("device and number format", f"{record.device}, {record.dtype}"),
+                ("packages", ", ".join(f"{k} {v}" for k, v in record.packages.items()) or "–"),
+                ("git", _git(record.git)),
+                ("to repeat", _command(record.argv)),
+            ],
+        ),
+    ]
+
+
+def _detector(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    found = record.detector
+    if found is None:
+        return []
+    pairs = [
+        ("folder", found.folder or "given from Python"),
+        ("files, SHA-256", found.sha256 or "–"),
+        ("input shape", _shape(found.input_shape)),
+        ("scores and weights", ", ".join(f"{weight:g} × {name}" for name, weight in found.members.items())),
+        ("threshold", f"{found.threshold:.6g} nats, from {found.n_calibrated} images"),
+        ("images that it knows", f"{found.n_seen}"),
+        ("scores without a gradient", ", ".join(found.without_gradient) or "none"),
+    ]
+    return [("Detector", pairs)]
+
+
+def _searches(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    return [
+        (
+            "Search for the worst case",
+            [
+                ("ranges", found.ranges),
+                ("method", f"{found.method}, {found.tries} tries"),
+                ("worst for all images", found.together),
+                ("worst for every image", found.each),
+                ("cost", f"{found.forwards} forward passes, {found.gradients} gradients, {found.seconds:.1f} s"),
+            ],
+        )
+        for found in record.searches
+    ]
+
+
+def _shape(shape: list[int] | None) -> str:
+    return "any" if shape is None else " × ".join(map(str, shape))
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{v:.4g}" for v in values) or "none"
+
+
+def _git(state: dict[str, Any] | None) -> str:
+    if not state:
+        return "not in a repository"
+    return f"{state.get('commit')}{', with uncommitted changes' if state.get('dirty') else ''}"
+
+
+def _command(argv: list[str]) -> str:
+    """The line to type, whatever place the program was started from."""
+    arguments = argv[1:] if argv and Path(argv[0]).name in ("rb", "rb.exe", "__main__.py") else argv
+    return shlex.join(["rb", *arguments]) if argv else "not started from the command line"
