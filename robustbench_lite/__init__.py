@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from robustbench_lite.breaking import breaking_points
     from robustbench_lite.classifiers.classifier import Classifier
     from robustbench_lite.classifiers.loading import load_classifier
+    from robustbench_lite.config.reading import load_config
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.data.loading import load_dataset
     from robustbench_lite.errors import InputError, RbError
@@ -58,6 +59,7 @@ _PUBLIC = {
     "fit_detector": "outliers.fitting",
     "html_report": "reports.html",
     "load_classifier": "classifiers.loading",
+    "load_config": "config.reading",
     "load_dataset": "data.loading",
     "load_generator": "generative.loading",
     "make": "registry",
@@ -91,6 +93,7 @@ __all__ = [
     "fit_detector",
     "html_report",
     "load_classifier",
+    "load_config",
     "load_dataset",
     "load_generator",
     "make",

@@ -3,8 +3,8 @@
 A ``console`` block is run: its ``$ rb …`` and ``$ python FILE`` lines, in order, in a folder that holds
 ``parts/``, ``parts.npz``, ``examples/`` and (unless the page makes it) ``net.safetensors``. A line that must fail
 ends in ``# exit CODE``. ``rb`` lines in ``text`` blocks are only parsed. A Python block whose first line is
-``# file.py`` is written there first, and if it names a file of ``examples/`` it must be that file. A ``toml``
-block holds a package's entry points.
+``# file.py`` is written there first, and if it names a file of ``examples/`` it must be that file; so is a
+``toml`` block that begins with ``# rb.toml``. Another ``toml`` block holds a package's entry points.
 """
 
 import re
@@ -216,7 +216,10 @@ def test_commands_run(page, place):
         if match := re.match(r"# ([\w/]+\.py)\n(.+)", block, re.DOTALL):
             (place / match[1]).write_text(match[2])
     for block in blocks(page, "toml"):
-        install_entry_points(block, place)
+        if block.startswith("# rb.toml\n"):
+            (place / "rb.toml").write_text(block, encoding="utf-8")
+        else:
+            install_entry_points(block, place)
     if "--out net.safetensors" in PAGES[page]:
         (place / "net.safetensors").unlink()
     for line in lines(page, "console"):

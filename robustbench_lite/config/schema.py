@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from robustbench_lite.gates.rule import GateSettings, Rule
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _as_text(value: Any) -> Any:
+    """``96`` and ``[0.485, 0.456, 0.406]`` as the option would be written."""
+    many = value if isinstance(value, list) else [value]
+    plain = all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in many)
+    return ",".join(map(str, many)) if many and plain else value
+
+
+Numbers = Annotated[str, BeforeValidator(_as_text)]
 
 
 class ModelConfig(_Section):
@@ -18,8 +29,8 @@ class ModelConfig(_Section):
 
     spec: str = "demo"
     weights: Path | None = None
-    mean: str | None = None
-    std: str | None = None
+    mean: Numbers | None = None
+    std: Numbers | None = None
 
 
 class DataConfig(_Section):
@@ -32,9 +43,9 @@ class DataConfig(_Section):
     limit: int | None = Field(default=None, ge=1)
     first: int | None = Field(default=None, ge=1)
     group: str | None = None
-    input_size: str | None = None
-    resize: int | None = None
-    channels: int | None = None
+    input_size: Numbers | None = None
+    resize: int | None = Field(default=None, ge=1)
+    channels: int | None = Field(default=None, ge=1)
     max_damaged: float = Field(default=0.01, ge=0, le=1)
 
 
