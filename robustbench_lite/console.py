@@ -17,7 +17,7 @@ import typer
 from robustbench_lite.errors import ExitCode, RbError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderHook
 
 _T = TypeVar("_T")
 
@@ -26,7 +26,32 @@ def stdout() -> Console:
     """For results. Wide when it is no terminal, so that a log keeps its columns."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, emoji=False)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, emoji=False)
+    console.push_render_hook(_safe_hook())
+    return console
+
+
+def _safe_hook() -> RenderHook:
+    """Whatever is printed: names in it send a terminal no escape sequences, and the log of a CI job no command."""
+    from rich.console import ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+    from rich.segment import Segment
+
+    from robustbench_lite.reports.safe import terminal
+
+    class Safe:
+        def __init__(self, inner: ConsoleRenderable) -> None:
+            self.inner = inner
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for text, style, control in console.render(self.inner, options):
+                safe = text if control else "\n".join(map(terminal, text.split("\n")))
+                yield Segment(safe, style, control)
+
+    class Hook(RenderHook):
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            return [Safe(renderable) for renderable in renderables]
+
+    return Hook()
 
 
 def stderr() -> Console:
@@ -42,8 +67,10 @@ def print_json(document: Any) -> None:
 
 
 def note(text: str) -> None:
-    """A line on stderr, as it is: brackets in it are no markup."""
-    stderr().print(text, markup=False)
+    """A line on stderr: brackets in it are no markup, and names in it are only text."""
+    from robustbench_lite.reports.safe import terminal
+
+    stderr().print("\n".join(map(terminal, text.split("\n"))), markup=False)
 
 
 def set_verbosity(*, verbose: bool, quiet: bool) -> None:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
 from robustbench_lite.records import ConditionRecord, RunRecord
+from robustbench_lite.reports.safe import plain as plain
 from robustbench_lite.reports.trust import triggered
 from robustbench_lite.runs import Run
 from robustbench_lite.specs import format_value
 
 Result = dict[str, Any]  # an entry of metrics.summarise
-
-_JOINERS = "\u200c\u200d"  # needed to write Persian and Hindi, and harmless
-
-
-def plain(text: str) -> str:
-    """Text without control characters, marks that turn its direction, and halves of characters."""
-    return "".join(_plain_character(c) for c in text)
-
-
-def _plain_character(c: str) -> str:
-    if c in "\n\t":
-        return " "
-    hidden = unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in _JOINERS
-    return "\N{REPLACEMENT CHARACTER}" if hidden else c
 
 
 def percent(value: float | None, digits: int = 1) -> str:
