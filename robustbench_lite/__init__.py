@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from robustbench_lite.breaking import breaking_points
     from robustbench_lite.classifiers.classifier import Classifier
     from robustbench_lite.classifiers.loading import load_classifier
+    from robustbench_lite.comparison import Comparison, compare
     from robustbench_lite.config.reading import load_config
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.data.loading import load_dataset
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # Public names and where they live. They are imported when they are first used: torch takes seconds.
 _PUBLIC = {
     "Classifier": "classifiers.classifier",
+    "Comparison": "comparison",
     "Condition": "types",
     "CrossValidated": "protocols",
     "Dataset": "data.dataset",
@@ -53,6 +55,7 @@ _PUBLIC = {
     "TrainingOptions": "training.options",
     "baselines": "training.baselines",
     "breaking_points": "breaking",
+    "compare": "comparison",
     "cross_validate": "protocols",
     "evaluate": "evaluation",
     "find_lr": "training.lr_range",
@@ -74,6 +77,7 @@ _PUBLIC = {
 
 __all__ = [
     "Classifier",
+    "Comparison",
     "Condition",
     "CrossValidated",
     "Dataset",
@@ -87,6 +91,7 @@ __all__ = [
     "__version__",
     "baselines",
     "breaking_points",
+    "compare",
     "cross_validate",
     "evaluate",
     "find_lr",

@@ -55,6 +55,21 @@ def paired(run: Run, baseline: Run, condition: str, columns: Sequence[str] = ("c
     return mine.merge(theirs, on=["sample_id", "nth"]).drop(columns="nth")
 
 
+def pairs(run: Run, baseline: Run, condition: str) -> pd.DataFrame:
+    """Which place in the data an image has in either run; of the images that both have under a condition.
+
+    Returns:
+        ``index``, ``group`` and ``label`` of the run, ``index_before`` of the baseline, in the order of the run.
+    """
+    mine = _numbered(run.rows(["index", "sample_id", "group", "label"], [condition]))
+    theirs = _numbered(baseline.rows(["index", "sample_id"], [condition]))
+    if np.array_equal(mine["sample_id"].to_numpy(), theirs["sample_id"].to_numpy()):
+        found = mine.assign(index_before=theirs["index"])
+    else:
+        found = mine.merge(theirs.rename(columns={"index": "index_before"}), on=["sample_id", "nth"])
+    return found[["index", "index_before", "group", "label"]]
+
+
 def _numbered(rows: pd.DataFrame) -> pd.DataFrame:
     """In the order of the data, each with its place among the images of equal content."""
     ordered = rows.sort_values("index", kind="stable", ignore_index=True)
