@@ -15,7 +15,7 @@ from robustbench_lite.runs import Run
 class ChangedImage(NamedTuple):
     """An image that one network gets right and the other wrong. Classes are indices; -1: no finite answer."""
 
-    index: int  # place in the data of the run
+    place: int  # in the data of the run
     sample_id: str
     file: str
     label: int
@@ -82,7 +82,7 @@ def _image(rows: PairedRows, i: int, names: dict[int, tuple[str, str]]) -> Chang
     index = int(rows.after["index"][i])
     sample_id, file = names[index]
     return ChangedImage(
-        index=index,
+        place=index,
         sample_id=sample_id,
         file=file,
         label=int(rows.labels[i]),

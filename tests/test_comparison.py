@@ -212,11 +212,11 @@ def test_the_images_that_changed_are_listed_the_surest_error_first(pair):
     found = changed_images(second, first, ["clean", "night"])
     assert found["clean"] == ([], [])
     broken, mended = found["night"]
-    assert [image.index for image in broken] == [7, 0, 1, 3, 4, 5, 6, 8, 9, 2]
+    assert [image.place for image in broken] == [7, 0, 1, 3, 4, 5, 6, 8, 9, 2]
     assert broken[0][:6] == (7, "id7", "digit-7.png", 7, 7, 8)
     assert broken[0].confidence_before == pytest.approx(0.9)
     assert broken[0].confidence_after == pytest.approx(0.99)
-    assert [(image.index, image.before, image.after) for image in mended] == [(80, 1, 0), (81, 2, 1), (82, 3, 2)]
+    assert [(image.place, image.before, image.after) for image in mended] == [(80, 1, 0), (81, 2, 1), (82, 3, 2)]
     few = changed_images(second, first, ["night", "unknown"], limit=2)
     assert [len(kind) for kind in few["night"]] == [2, 2]
     assert list(few) == ["night"]
