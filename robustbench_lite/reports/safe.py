@@ -38,7 +38,7 @@ def markdown(text: str) -> str:
     line = plain(text).strip()
     line = re.sub(r"[\\`*_{}\[\]|~$^:]", r"\\\g<0>", line)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("www.", r"www\.")
-    line = re.sub(r"^(?:[-+=]|[0-9]+(?=[.)]))", _not_at_the_start, line)
+    line = re.sub(r"^(?:[-+=]|[0-9]+(?=[.)](?:\s|$)))", _not_at_the_start, line)
     return re.sub(r"[@#]", r"\\\g<0><!-- -->", line)
 
 

@@ -1,0 +1,124 @@
+"""What a gate's rules ask, in words, and the rows of the page's gate table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from robustbench_lite.gates.rule import Rule
+from robustbench_lite.gates.verdict import GateReport, GateResult, Match, Verdict
+from robustbench_lite.reports.words import number, percent
+
+SHAPES: dict[Verdict, str] = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!"}
+MATCHES_SHOWN = 12
+
+_NO_SHARES = {"breaking_point", "ece", "brier", "auroc", "median_distortion"}
+_ORDER: tuple[Verdict, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
+
+
+class Line(NamedTuple):
+    """One rule under one condition of one run, as text."""
+
+    verdict: Verdict
+    condition: str
+    value: str
+    interval: str
+    n: str
+    words: str
+
+
+class Row(NamedTuple):
+    """One rule; its own numbers are those of the match that decides."""
+
+    verdict: Verdict
+    id: str
+    asked: str
+    limit: str
+    note: str
+    only_told: bool  # of level warn
+    value: str
+    interval: str
+    n: str
+    words: str
+    remedy: str
+    lines: list[Line]  # where it looked at several conditions or runs, the worst first
+    left_out: int
+
+
+def rows(report: GateReport) -> list[Row]:
+    """The rules, the worst first, those of one verdict in their own order."""
+    return sorted(map(_row, report.results), key=lambda row: _ORDER.index(row.verdict))
+
+
+def _row(result: GateResult) -> Row:
+    rule = result.rule
+    lines = sorted((_line(rule, match) for match in result.matches), key=lambda x: _ORDER.index(x.verdict))
+    decisive = lines[0] if lines else Line(result.verdict, "", "–", "–", "–", "")
+    needed = "" if result.needed is None else f" About {result.needed} images would decide."
+    told = needed if str(result.needed) not in result.remedy else ""
+    return Row(
+        result.verdict,
+        rule.id,
+        asked(rule),
+        limit(rule),
+        rule.note,
+        rule.level == "warn",
+        decisive.value,
+        decisive.interval,
+        decisive.n,
+        result.words,
+        f"{result.remedy}{told}".strip(),
+        lines[:MATCHES_SHOWN] if len(lines) > 1 else [],
+        max(0, len(lines) - MATCHES_SHOWN),
+    )
+
+
+def asked(rule: Rule) -> str:
+    """What is measured, and where: ``accuracy under night(severity=3), class scratch``."""
+    where = rule.where
+    parts = [rule.metric.replace("_", " ")]
+    if where.condition is not None:
+        parts.append(f"under {where.condition}")
+    if where.kind is not None:
+        parts.append(f"of kind {where.kind}")
+    if where.severity is not None:
+        parts.append(f"at severity {number(where.severity)}")
+    if where.class_ is not None:
+        parts.append(f"for class {where.class_}")
+    return " ".join(parts)
+
+
+def limit(rule: Rule) -> str:
+    """``at least 90.0 %``, or ``falls by at most 1 point against runs/main``."""
+    against = f" against {rule.baseline}" if rule.baseline else ""
+    bounds = (
+        ("at least ", rule.min, _value, ""),
+        ("at most ", rule.max, _value, ""),
+        ("falls by at most ", rule.max_drop, _change, against),
+        ("rises by at most ", rule.max_rise, _change, against),
+    )
+    return " and ".join(f"{word}{form(rule, v)}{end}" for word, v, form, end in bounds if v is not None)
+
+
+def _line(rule: Rule, match: Match) -> Line:
+    form = _value if rule.max_drop is None and rule.max_rise is None else _change
+    ends = [form(rule, end) for end in (match.low, match.high)]
+    where = match.condition if match.run == "" else f"{match.condition}"
+    return Line(
+        match.verdict,
+        where,
+        form(rule, match.value),
+        "–" if match.low is None and match.high is None else " to ".join(ends),
+        str(match.n),
+        match.words,
+    )
+
+
+def _value(rule: Rule, value: float | None) -> str:
+    return number(value) if rule.metric in _NO_SHARES else percent(value)
+
+
+def _change(rule: Rule, value: float | None) -> str:
+    if value is None or value != value or rule.metric in _NO_SHARES:
+        return number(value)
+    points = f"{100 * value:.1f}".replace("-", "−")
+    return f"{points} point{'s' * (points != '1.0')}"
