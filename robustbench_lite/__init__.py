@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from robustbench_lite.registry import make, spec
     from robustbench_lite.reports.html import html_report
     from robustbench_lite.runs import Run, read_run
+    from robustbench_lite.suites import suite
     from robustbench_lite.tradeoff import TradeOff, trade_off
     from robustbench_lite.training.baselines import baselines
     from robustbench_lite.training.generators import train_generator
@@ -70,6 +71,7 @@ _PUBLIC = {
     "open_detector": "outliers.opening",
     "read_run": "runs",
     "spec": "registry",
+    "suite": "suites",
     "trade_off": "tradeoff",
     "train": "training.trainer",
     "train_generator": "training.generators",
@@ -106,6 +108,7 @@ __all__ = [
     "open_detector",
     "read_run",
     "spec",
+    "suite",
     "trade_off",
     "train",
     "train_generator",

@@ -19,17 +19,28 @@ def main() -> None:
 
 
 def _listed(*what: str) -> bool:
-    """Print the list, unless there is more to the command than the name of one."""
-    from robustbench_lite.reports.listing import KINDS, print_listing
+    """Print the list, unless there is more to the command than the name of one, or suites of one's own."""
+    from robustbench_lite.reports.listing import LISTS, print_listing
 
-    if len(what) > 1 or not set(what) <= set(KINDS):
+    if len(what) > 1 or not set(what) <= set(LISTS) or (set(what) <= {"suites"} and _is_configured()):
         return False
     try:
-        print_listing(*what)
+        print_listing("".join(what))
         sys.stdout.flush()
     except BrokenPipeError:  # rb ls | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
+
+
+def _is_configured() -> bool:
+    """Whether there may be a configuration here; to read it takes longer than to print the list."""
+    if os.path.exists("rb.toml"):
+        return True
+    try:
+        with open("pyproject.toml", "rb") as file:
+            return b"tool.rb" in file.read()
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

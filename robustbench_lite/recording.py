@@ -55,6 +55,7 @@ def record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         argv=list(argv or sys.argv),
         config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(inputs).items()},
+        suites={name: list(specs) for name, specs in prepared.suites.items()},
         demo=prepared.inputs.demo,
         seed=prepared.inputs.seed,
         as_8bit=as_8bit,

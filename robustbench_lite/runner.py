@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from robustbench_lite import runs
-from robustbench_lite.applying import check_fits, needing_colour
+from robustbench_lite.applying import check_fits, needing_colour, resolve
 from robustbench_lite.breaking import Until, breaking_points
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import load_classifier
@@ -22,7 +22,7 @@ from robustbench_lite.evaluation import Progress, check_gradients, evaluate
 from robustbench_lite.guarding import check_detector, plan_guarded
 from robustbench_lite.inputs import DEMO_DATA, Inputs, normalisation, parse_size
 from robustbench_lite.recording import n_asked, record
-from robustbench_lite.registry import spec, without_severity
+from robustbench_lite.registry import make, spec, without_severity
 from robustbench_lite.run_folder import RunFolder, new_id
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.search import TRIES, Found, check_ranges, most_spent, search
@@ -45,6 +45,7 @@ class Prepared:
     tries: int = TRIES
     detector: Detector | None = None
     detector_folder: Path | None = None
+    suites: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def prepare(
@@ -55,6 +56,7 @@ def prepare(
     ranges: Sequence[str] = (),
     tries: int = TRIES,
     detector: Path | None = None,
+    suites: Mapping[str, Sequence[str]] | None = None,
 ) -> Prepared:
     """Load the network and the data, and fill in what each says about the other.
 
@@ -65,6 +67,7 @@ def prepare(
         tries: points that such a search looks at, per image.
         detector: the folder of an outlier detector, which judges every image.
         if_colour: those of the conditions that are left out, with a note, if they change colour and there is none.
+        suites: the named lists that the conditions come from, to be written down.
 
     Raises:
         InputError: a wrong name, a missing file, or parts that do not fit.
@@ -98,7 +101,10 @@ def prepare(
     searched = [Condition(space.parts) for space in spaces]
     check_fits([*planned, *searched], dataset.spec, dataset.labels, len(dataset.class_names), dataset.image_shape)
     notes = colour_note(left_out, dataset.image_shape[0])
-    return Prepared(inputs, classifier, dataset, planned, notes, tuple(ranges), tries, opened, detector)
+    listed = {
+        name: [spec(resolve(make(text), dataset.eps)) for text in specs] for name, specs in (suites or {}).items()
+    }
+    return Prepared(inputs, classifier, dataset, planned, notes, tuple(ranges), tries, opened, detector, listed)
 
 
 def _opened(folder: Path, classifier: Classifier, dataset: Dataset) -> Detector:

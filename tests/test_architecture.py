@@ -48,7 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gates": {"runs", "pairing", "intervals", "metrics", "sweeps", "corruption_error"},
     "config": {"gates"},
     "corruption_error": {"names", "runs", "shifts"},
+    "suites": {"names", "shifts"},
     "reports": {
+        "suites",
         "registry",
         "names",
         "descriptions",
@@ -142,6 +144,7 @@ WITHOUT_TORCH = (
     "comparison",
     "gates",
     "config",
+    "suites",
     "reports",
 )
 

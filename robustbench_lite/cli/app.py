@@ -122,23 +122,25 @@ app.command()(show)
 @console.guarded
 def ls(
     what: Annotated[
-        str, typer.Argument(help="attacks, shifts, models, data, generators, defences or scores.")
+        str, typer.Argument(help="attacks, shifts, models, data, generators, defences, scores or suites.")
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """List attacks, shifts, models and data sets with their parameters.
+    """List attacks, shifts, models, data sets and suites, with what is in them.
 
     Example: rb ls shifts
     """
-    from robustbench_lite.reports.listing import KINDS, describe, print_listing
+    from robustbench_lite.config.reading import load_config
+    from robustbench_lite.reports.listing import LISTS, describe, print_listing
 
-    if what and what not in KINDS:
-        raise UnknownNameError("list", what, KINDS)
+    if what and what not in LISTS:
+        raise UnknownNameError("list", what, LISTS)
+    own = load_config().config.suites
     if json:
-        found = describe(what)
+        found = describe(what, own)
         console.print_json({name: [d._asdict() for d in listed] for name, listed in found.items()})
     else:
-        print_listing(what)
+        print_listing(what, own)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ def run_evaluation(
     conditions: Sequence[str],
     *,
     optional: Collection[str] = (),
+    suites: Mapping[str, Sequence[str]] | None = None,
     remarks: Callable[[Dataset], Sequence[str]] = lambda dataset: (),
     ranges: Sequence[str] = (),
     tries: int | None = None,
@@ -58,7 +59,8 @@ def run_evaluation(
 ) -> None:
     """Prepare, run and print.
 
-    ``optional`` conditions are left out if the images lack the colour they need; ``remarks`` says what else is to
+    ``optional`` conditions are left out if the images lack the colour they need; ``suites`` are the named lists
+    that the conditions come from; ``remarks`` says what else is to
     be noted of the conditions on these images; published sets are compared with the ``baseline``; ``until`` is
     that of the runner; ``ranges`` are searched for their worst case; ``detector`` is the folder of one.
     """
@@ -73,7 +75,9 @@ def run_evaluation(
 
         if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
         searched = {"ranges": ranges} if tries is None else {"ranges": ranges, "tries": tries}
-        prepared = runner.prepare(common.inputs(), made, if_colour=if_colour, detector=detector, **searched)
+        prepared = runner.prepare(
+            common.inputs(), made, if_colour=if_colour, detector=detector, suites=suites, **searched
+        )
         if baseline is not None:
             _check_baseline(baseline, prepared)
         prepared = replace(prepared, notes=(*prepared.notes, *remarks(prepared.dataset)))

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import descriptions, registry
 from robustbench_lite.descriptions import Description
 from robustbench_lite.names import FAMILIES
+from robustbench_lite.specs import without
+from robustbench_lite.suites import Suite, suites
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from robustbench_lite.config.schema import SuiteConfig
 
 KINDS = {
     "attacks": "attack",
@@ -24,26 +28,42 @@ KINDS = {
     "defences": "defence",
     "scores": "score",
 }
+SUITES = "suites"
+LISTS = (*KINDS, SUITES)
 _INDENT = " " * 18
 
 
-def describe(what: str = "") -> dict[str, list[Description]]:
-    """What is registered, under the plural of its kind; nothing named: all kinds."""
-    return {name: descriptions.describe(kind) for name, kind in KINDS.items() if what in ("", name)}
+Entry = Description | Suite
 
 
-def print_listing(what: str = "") -> None:
+def describe(what: str = "", own: Mapping[str, SuiteConfig] | None = None) -> dict[str, list[Entry]]:
+    """What is registered, under the plural of its kind, and the suites; nothing named: all of it.
+
+    Args:
+        what: one of ``LISTS``, or empty.
+        own: the ``suites`` of a configuration.
+    """
+    found: dict[str, list[Entry]] = {
+        name: [*descriptions.describe(kind)] for name, kind in KINDS.items() if what in ("", name)
+    }
+    return {**found, SUITES: [*suites(own).values()]} if what in ("", SUITES) else found
+
+
+def print_listing(what: str = "", own: Mapping[str, SuiteConfig] | None = None) -> None:
     """Every kind with its names, one line each, and their parameters, as plain text on stdout."""
-    sys.stdout.write(listing(describe(what), shutil.get_terminal_size((120, 24)).columns))
+    sys.stdout.write(listing(describe(what, own), shutil.get_terminal_size((120, 24)).columns))
 
 
-def listing(found: Mapping[str, Sequence[Description]], width: int) -> str:
+def listing(found: Mapping[str, Sequence[Entry]], width: int) -> str:
     """The text of the list."""
     lines = []
     for kind, listed in found.items():
         lines.append(kind)
         family = (-1, "")
         for entry in sorted(listed, key=_family) if kind == "shifts" else listed:
+            if isinstance(entry, Suite):
+                lines += _suite(entry, width)
+                continue
             if kind == "shifts" and _family(entry) != family:
                 family = _family(entry)
                 lines.append(f" {family[1]}")
@@ -57,7 +77,17 @@ def listing(found: Mapping[str, Sequence[Description]], width: int) -> str:
     return "\n".join(lines)
 
 
-def _family(entry: Description) -> tuple[int, str]:
+def _suite(suite: Suite, width: int) -> list[str]:
+    """The name and for whom it is; then what is in it, all severities of a shift as one."""
+    inside = dict.fromkeys(without(condition, "severity") for condition in suite.conditions)
+    texts = f"  {suite.name:15} {suite.about}", f"{_INDENT}{len(suite.conditions)} conditions: {', '.join(inside)}"
+    # One's own may say anything; a terminal is to show it, not to obey it.
+    return [
+        line for text in texts for line in _wrapped("".join(c if c.isprintable() else " " for c in text), width)
+    ]
+
+
+def _family(entry: Entry) -> tuple[int, str]:
     """Where the shifts of a risk stand in the list, and its name: our risks first, the published sets last."""
     name = registry.family(entry.name)
     known = [*FAMILIES, name] if name != "suite" else [*FAMILIES, "", name]
