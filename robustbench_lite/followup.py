@@ -67,12 +67,14 @@ class FollowUp:
 
 
 def command(inputs: Inputs, what: str) -> str:
-    """A whole ``rb`` line for a condition's spec, or for ``doctor``; options at their default are left out."""
+    """A whole ``rb`` line for a condition's spec, or for ``doctor``; options that nobody chose are left out."""
     options: list[str] = []
-    for field in dataclasses.fields(inputs):
-        value = getattr(inputs, field.name)
-        if value != field.default:
-            flag = "--" + field.name.replace("_", "-")
+    usual = {field.name: field.default for field in dataclasses.fields(inputs)}
+    for name, value in inputs.options().items():
+        # What was chosen and is the default is said, too: the file may say otherwise.
+        chosen = inputs.origins.get(name, "default") != "default" and value not in (None, False)
+        if chosen or value != usual[name]:
+            flag = "--" + name.replace("_", "-")
             options += [flag] if value is True else [flag, str(value)]
     if what == "doctor":
         return shlex.join(["rb", "doctor", *options])

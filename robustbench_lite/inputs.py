@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from robustbench_lite.classifiers.loading import NORMALISATIONS
 from robustbench_lite.errors import InputError
@@ -14,7 +16,10 @@ DEMO_MODEL, DEMO_DATA = "demo", "digits"
 
 @dataclass(frozen=True)
 class Inputs:
-    """Which network, which images, and how. The fields are the options of the command line."""
+    """Which network, which images, and how. The fields are the options of the command line.
+
+    ``origins`` says of each who chose it: ``option``, ``--set``, ``RB_DATA``, ``rb.toml``, ``default``.
+    """
 
     model: str = DEMO_MODEL
     weights: Path | None = None
@@ -34,6 +39,11 @@ class Inputs:
     seed: int = 0
     batch_size: int | None = None
     device: str = "auto"
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def options(self) -> dict[str, Any]:
+        """The fields that are options."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "origins"}
 
     @property
     def demo(self) -> bool:

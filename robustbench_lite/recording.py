@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,8 @@ def record(
         status=result.status,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         argv=list(argv or sys.argv),
-        config={key: str(v) if isinstance(v, Path) else v for key, v in asdict(inputs).items()},
+        config={key: str(v) if isinstance(v, Path) else v for key, v in inputs.options().items()},
+        origins=dict(inputs.origins),
         suites={name: list(specs) for name, specs in prepared.suites.items()},
         demo=prepared.inputs.demo,
         seed=prepared.inputs.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 from robustbench_lite import __version__, console
 from robustbench_lite.cli.attack import attack
 from robustbench_lite.cli.eval import evaluate
-from robustbench_lite.cli.options import Common, with_common
+from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
 from robustbench_lite.cli.outliers import group as outliers_group
 from robustbench_lite.cli.report import report, show
 from robustbench_lite.cli.shift import shift
@@ -62,10 +63,9 @@ app.command()(train)
 
 
 @app.command()
-@with_common
+@partial(with_common, unread=UNREAD_LEARNING)
 @console.guarded
 def generate(
-    context: typer.Context,
     common: Common,
     n: Annotated[
         int | None,
@@ -109,7 +109,7 @@ def generate(
         traverse=traverse,
         interpolate=interpolate,
         path=path,
-        data_given=str(context.get_parameter_source("data")).endswith("COMMANDLINE"),
+        data_given=common.origins["data"] != "default",
         overwrite=overwrite,
     )
 

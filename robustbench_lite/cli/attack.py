@@ -62,7 +62,7 @@ def attack(
         "attack",
         common,
         specs,
-        detector=detector,
+        detector=detector or common.configuration.run.detector,
         as_8bit=as_8bit,
         save_images=save_images,
         probes=not no_checks,

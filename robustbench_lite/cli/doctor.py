@@ -61,8 +61,10 @@ def _network(common: Common) -> list[Finding]:
     from robustbench_lite.runner import prepare
 
     inputs = common.inputs()
-    if inputs.limit is None and inputs.first is None:
-        inputs = replace(inputs, limit=LOOKED_AT)  # drawn from all classes: folders are in the order of theirs
+    if not common.given("limit", "first"):
+        inputs = replace(
+            inputs, limit=LOOKED_AT, first=None
+        )  # drawn from all classes: folders are in the order of theirs
     prepared = prepare(inputs)
     classifier, dataset = prepared.classifier, prepared.dataset
     training = [name for name, module in classifier.network.named_modules() if module.training]

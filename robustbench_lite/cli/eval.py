@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robustbench_lite import console
 from robustbench_lite.cli.options import As8Bit, Common, DetectorFolder, NoChecks, SaveImages, with_common
-from robustbench_lite.config.reading import load_config
 from robustbench_lite.errors import InputError
 from robustbench_lite.suites import find_suite
+
+if TYPE_CHECKING:
+    from robustbench_lite.config.schema import Config
 
 
 @with_common
@@ -42,27 +44,28 @@ def evaluate(
     """
     from robustbench_lite.cli.evaluate import run_evaluation
 
-    suites, specs, optional = listed(suite or [], on or [])
+    suites, specs, optional = listed(common.configuration, suite or [], on or [])
     run_evaluation(
         "eval",
         common,
         specs,
         optional=optional,
         suites=suites,
-        detector=detector,
+        detector=detector or common.configuration.run.detector,
         as_8bit=as_8bit,
         save_images=save_images,
         probes=not no_checks,
     )
 
 
-def listed(names: Sequence[str], on: Sequence[str]) -> tuple[dict[str, list[str]], list[str], set[str]]:
+def listed(
+    config: Config, names: Sequence[str], on: Sequence[str]
+) -> tuple[dict[str, list[str]], list[str], set[str]]:
     """What is asked for: the suites, all conditions, and those of them that only a suite has named.
 
     Raises:
         InputError: nothing is asked for, or a suite that there is not.
     """
-    config = load_config().config
     if not (names or on or config.run.suite):
         raise InputError(
             "rb eval needs conditions.",

@@ -220,10 +220,13 @@ def _data(common: Common, request: Request, opened: Opened) -> dict[str, Dataset
     shown = opened.maker is None or request.view != "traverse"  # axes need no images to be weighed
     wanted = ["train"] * fits + [common.split] * (shown and not (fits and common.split == "train"))
     shape = None if opened.model is None else opened.model.shape
+    inputs = common.inputs()
+    if shape is not None and not common.given("input_size", "resize", "channels"):
+        inputs = replace(inputs, input_size=None, resize=None, channels=None)
     sets = {}
     for split in wanted:
         limits: dict[str, Any] = {} if split == "train" and fits else {"limit": None, "first": None}
-        sets[split] = found = load_data(replace(common.inputs(), split=split, **limits), shape=shape)
+        sets[split] = found = load_data(replace(inputs, split=split, **limits), shape=shape)
         if shape is not None and found.image_shape != shape:
             raise InputError(
                 f"the images of {found.spec} are {times(found.image_shape)}; {opened.file} is a model of "

@@ -4,22 +4,51 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from robustbench_lite import console
+
 if TYPE_CHECKING:
+    from robustbench_lite.config.schema import Config
     from robustbench_lite.inputs import Inputs
 
 NETWORK, DATA, OUTPUT = "Network", "Data", "Run and output"
 
+# Shared options that the file and variables are not asked for: there they say what is judged, on which images, and
+# that is not what is learnt.
+UNREAD_LEARNING = ("model", "weights", "mean", "std", "split", "limit", "first", "batch_size")
+# The shape of the images and the network are those that the detector was fitted with.
+UNREAD_DETECTING = ("model", "weights", "mean", "std", "input_size", "resize", "channels")
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="What is not given here. (default: rb.toml or pyproject.toml here)",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="In place of a key of the file: data.limit=100.", rich_help_panel=OUTPUT
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Common:
-    """Shared options. Their names and defaults are those of inputs.Inputs, and the ones of output."""
+    """Shared options. Their names and defaults are those of inputs.Inputs, and the ones of output.
+
+    ``settled`` is no option, but what the file, the variables and --set come to.
+    """
 
     model: Annotated[
         str,
@@ -108,6 +137,21 @@ class Common:
         typer.Option("--dry-run", help="Load and check, say what would be done.", rich_help_panel=OUTPUT),
     ] = False
 
+    config: ConfigFile = None
+    sets: Settings = None
+    origins: dict[str, str] = field(default_factory=dict)
+    settled: Any = None  # Settled: its module is imported when it is needed
+
+    @property
+    def configuration(self) -> Config:
+        """All of the file, with what goes before it. Paths in model, data and run start at the current folder."""
+        found: Config = self.settled.config
+        return found
+
+    def given(self, *names: str) -> bool:
+        """Whether one of these options was given, itself or by --set."""
+        return any(self.origins.get(name) in ("option", "--set") for name in names)
+
     def inputs(self) -> Inputs:
         """The part that says which network and which images."""
         from robustbench_lite.inputs import Inputs
@@ -150,25 +194,53 @@ def _shared() -> list[inspect.Parameter]:
     return [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
         for f in fields(Common)
+        if f.name not in ("origins", "settled")
     ]
 
 
-def with_common(command: Callable[..., None], *, out: str = "runs/…", **defaults: Any) -> Callable[..., None]:
+def with_common(
+    command: Callable[..., None], *, out: str = "runs/…", unread: Collection[str] = (), **defaults: Any
+) -> Callable[..., None]:
     """Replace a command's last parameter, ``common``, by the shared options; some with another default.
 
-    ``out`` is what the help calls the default of --out.
+    What is not given is looked for in --set, in the variables ``RB_…`` and in the file; in --set alone where the
+    command has another default than the others, or the option is among ``unread``. ``out`` is what the help calls
+    the default of --out.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.name != "common"]
     shared = [p.replace(default=defaults.get(p.name, p.default)) for p in _shared()]
     shared = [p.replace(annotation=_out(out)) if p.name == "out" else p for p in shared]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    settled = console.guarded(functools.partial(_settled, unread={*unread, *defaults}))
 
     @functools.wraps(command)
-    def wrapped(**values: Any) -> None:
-        common = Common(**{f.name: values.pop(f.name) for f in fields(Common)})
-        command(**values, common=common)
+    def wrapped(context: typer.Context, **values: Any) -> None:
+        found = {p.name: values.pop(p.name) for p in shared}
+        from_line = {name for name in found if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+        command(**values, common=settled(found, from_line))
 
     keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    wrapped.__signature__ = signature.replace(parameters=[*keyword_only, *shared])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+    parameters = [context, *keyword_only, *shared]
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapped
+
+
+def _settled(values: dict[str, Any], from_line: Collection[str], *, unread: Collection[str]) -> Common:
+    """The shared options, with what goes for those that were not given."""
+    from robustbench_lite.config.places import OPTIONS
+    from robustbench_lite.config.settling import settle
+
+    given = {name: values[name] for name in OPTIONS if name in from_line}
+    asked = [name for name in unread if name in OPTIONS]
+    settled = settle(values["config"], values["sets"] or (), os.environ, options=given, unread=asked)
+    origins = {**dict.fromkeys(OPTIONS, "default"), **dict.fromkeys(given, "option")}
+    for name, (value, origin) in settled.options().items():
+        if name not in given:
+            values[name], origins[name] = value, origin
+    for line in settled.warnings:
+        console.note(f"warning: {line}")
+    for line in () if values["quiet"] else settled.notes:
+        console.note(f"note: {line}")
+    return Common(**values, origins=origins, settled=settled)

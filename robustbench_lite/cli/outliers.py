@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import Common, with_common
+from robustbench_lite.cli.options import UNREAD_DETECTING, Common, with_common
 
 DETECTOR = "Detector"
 
@@ -25,12 +25,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 
 def with_splits(out: str) -> Callable[[Any], Any]:
     """The shared options; the split follows from the command, unless given. ``out``: what --out is without."""
-    return functools.partial(with_common, out=out, split="auto")
+    return functools.partial(with_common, out=out, split="auto", unread=UNREAD_DETECTING)
 
 
 def with_scoring(out: str) -> Callable[[Any], Any]:
     """The same; and whatever cannot be read is named and left out."""
-    return functools.partial(with_common, out=out, split="auto", max_damaged=1.0)
+    return functools.partial(with_common, out=out, split="auto", max_damaged=1.0, unread=UNREAD_DETECTING)
 
 
 def names(normal: list[str] | None) -> list[str]:
@@ -38,7 +38,7 @@ def names(normal: list[str] | None) -> list[str]:
     return [name.strip() for text in normal or () for name in text.split(",") if name.strip()]
 
 
-@with_splits("detector")
+@functools.partial(with_common, out="detector", split="auto", unread=("limit", "first", "batch_size"))
 @console.guarded
 def fit(
     common: Common,

@@ -228,7 +228,7 @@ def _check_networks(common: Common, options: FitOptions, needs: Collection[str])
     if options.generator is not None and "generator" not in needs:
         raise InputError(f"no score asks --generator {options.generator}.", "Leave it out, or give --score.")
     for flag in ("model", "weights", "mean", "std"):
-        if getattr(common, flag) not in (None, "demo") and "classifier" not in needs:
+        if common.given(flag) and getattr(common, flag) != "demo" and "classifier" not in needs:
             raise InputError(
                 f"no score asks a classifier, so --{flag} means nothing.", "Leave it out, or give --score."
             )

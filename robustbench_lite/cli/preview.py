@@ -57,8 +57,8 @@ def data_and_sweeps(common: Common, found: Sequence[Sweep], limit: int) -> tuple
         from robustbench_lite.runner import colour_note, load_images
 
         inputs = common.inputs()
-        if inputs.limit is None and inputs.first is None:
-            inputs = replace(inputs, limit=limit)
+        if not common.given("limit", "first"):
+            inputs = replace(inputs, limit=limit, first=None)
         dataset = load_images(inputs)
     channels = dataset.image_shape[0]
     found = [sweep for sweep in found if sweep.specs]

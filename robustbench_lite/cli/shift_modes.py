@@ -120,7 +120,7 @@ def run_shift(
         remarks=remarks,
         ranges=modes.search,
         tries=modes.tries,
-        detector=detector,
+        detector=detector or common.configuration.run.detector,
         save_images=save_images,
         baseline=reference,
     )

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import Common, with_common
+from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
 
 LEARNING, REGULAR, ROBUST, INSTEAD = "Learning", "Regularisation", "Robustness", "Instead of one network"
 
 
-@partial(with_common, split="auto")
+@partial(with_common, split="auto", unread=UNREAD_LEARNING)
 @console.guarded
 def train(
     common: Common,

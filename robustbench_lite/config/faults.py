@@ -49,7 +49,7 @@ def faults(error: ValidationError, schema: type[BaseModel], given: Mapping[str, 
     found = []
     for fault in error.errors(include_url=False):
         loc = fault["loc"]
-        words = _unknown(schema, loc) if fault["type"] == "extra_forbidden" else _words(dict(fault))
+        words = unknown(schema, loc) if fault["type"] == "extra_forbidden" else _words(dict(fault))
         found.append((place(loc, given), words))
     return found
 
@@ -96,7 +96,7 @@ def _shown(value: Any) -> str:
     return repr(printable(value)) if isinstance(value, str) else printable(value)
 
 
-def _unknown(schema: type[BaseModel], loc: Sequence[str | int]) -> str:
+def unknown(schema: type[BaseModel], loc: Sequence[str | int]) -> str:
     """An unknown key, and the nearest that is known: in its table, or of its very name in another."""
     *above, key = loc
     here = table_at(schema, above)
