@@ -135,7 +135,7 @@ def ls(
 
     if what and what not in LISTS:
         raise UnknownNameError("list", what, LISTS)
-    own = load_config().config.suites
+    own = load_config().config.suites if what in ("", "suites") else {}
     if json:
         found = describe(what, own)
         console.print_json({name: [d._asdict() for d in listed] for name, listed in found.items()})

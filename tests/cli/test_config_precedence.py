@@ -106,7 +106,20 @@ def test_a_fault_of_the_file_stops_every_command_that_reads_it(rb, files):
     assert done.stderr.startswith(
         "error: rb.toml: data.splitt: unknown key; did you mean 'split'? And 1 more fault"
     )
-    assert rb("ls").exit_code == 0
+    assert rb("ls", "attacks").exit_code == 0
+    assert rb("ls", "suites").exit_code == 2
+
+
+def test_the_suite_of_the_file_and_of_another_file_is_run(rb, files):
+    (files / "mine.toml").write_text(
+        'model.spec = "nets.py:Bright"\ndata = { spec = "folder:parts", split = "all" }\n'
+        'run.suite = "own"\nsuites.own.conditions = ["night(severity=1)"]\n'
+    )
+    done = rb("eval", "--config", "mine.toml", "--out", "run")
+    assert done.exit_code == 0, done.output
+    assert record()["suites"] == {"own": ["night(severity=1)"]}
+    assert rb("eval").exit_code == 2
+    assert rb("eval", "--set", "run.suite=quick", "--dry-run").exit_code == 0
 
 
 def test_training_reads_the_images_but_not_what_is_judged(rb, files):
