@@ -14,21 +14,40 @@ from robustbench_lite.cli.options import Baseline
 
 @console.guarded
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The page. (default: report.html in the run)")
+        Path | None, typer.Option("--out", "-o", help="The page. (default: report.html in the first run)")
     ] = None,
-    baseline: Baseline = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="RUN", help="What every run is compared with, image by image."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", help="A configuration: product, intended use, who signs. (default: rb.toml here)"
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="The heading of the page.")] = None,
 ) -> None:
-    """Make the HTML report of a run: one file that opens from disk.
+    """Make the HTML report of a run, or of several side by side: one file that opens from disk.
 
-    Example: rb report runs/20260131T120000Z-attack-0a1b2c3d
+    Examples:
+
+      rb report runs/20260131T120000Z-attack-0a1b2c3d
+
+      rb report runs/new runs/old --out page.html
     """
+    from robustbench_lite.config.reading import load_config
     from robustbench_lite.reports.html import write_report
     from robustbench_lite.runs import read_run
 
-    target = out or run / "report.html"
-    write_report(read_run(run), target, None if baseline is None else read_run(baseline))
+    about = load_config(config).config.report
+    if title is not None:
+        about = about.model_copy(update={"title": title})
+    opened = [read_run(run) for run in runs]
+    target = out or opened[0].path / "report.html"
+    write_report(opened, target, None if baseline is None else read_run(baseline), about=about)
     sys.stdout.write(f"{target}\n")
 
 

@@ -98,13 +98,13 @@ def _drawn(result: Result) -> Curve:
         return LEFT + (RIGHT - LEFT) * eps / end
 
     points = [Point(x(p["eps"]), y(p["accuracy"]), y(p["low"]), y(p["high"]), _words(p)) for p in found]
-    step = _round_step(end)
+    step = round_step(end)
     ticks = [(x(k * step), number(k * step)) for k in range(int(end / step + 1e-9) + 1)]
     axis = f"eps ({result['norm']})"
     return Curve(result["condition"], points, ticks, "Accuracy: " + "; ".join(p.words for p in points) + ".", axis)
 
 
-def _round_step(end: float) -> float:
+def round_step(end: float) -> float:
     """1, 2 or 5 times a power of ten, so that there are at most five steps."""
     power = 10.0 ** np.floor(np.log10(end / 5))
     return float(next(power * k for k in (1, 2, 5, 10) if power * k * 5 >= end * (1 - 1e-9)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from robustbench_lite.corruption_error import suite_errors
+from robustbench_lite.corruption_error import SuiteError, suite_errors
+from robustbench_lite.errors import InputError
 from robustbench_lite.reports import classes, suites
 from robustbench_lite.reports.view import Values, View
 
@@ -18,11 +19,25 @@ _OPTIONAL = (
 
 def values(view: View) -> Values:
     """The results, and which of the columns that not every run has are shown."""
+    found, note = _suites(view)
     return {
         "sizes": _SIZES,
         "shows": {column: any(r[column] for r in view.results) for column in _OPTIONAL},
         "left_out": len(view.record.conditions) - len(view.usual.record.conditions),
         "flips": classes.flips(view.sweeps),
-        "suites": [(found, suites.means(found)) for found in suite_errors(view.run, view.baseline)],
-        "suites_note": suites.NOTE,
+        "changes": view.changes,
+        "beyond_chance": sum(change.beyond_chance for change in view.changes.values()),
+        "suites": [(suite, suites.means(suite)) for suite in found],
+        "suites_note": f"{suites.NOTE}.{note}",
     }
+
+
+def _suites(view: View) -> tuple[list[SuiteError], str]:
+    """The published sets, against the baseline if it has them too, and why not otherwise."""
+    found = suite_errors(view.run)
+    if not found or view.baseline is None:
+        return found, ""
+    try:
+        return suite_errors(view.run, view.baseline), ""
+    except InputError as error:
+        return found, f" Not against the baseline: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,42 @@ def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("created", record.created),
                 ("took", f"{record.seconds:.1f} s"),
                 ("seed", f"{record.seed}"),
+                *_pieces(record),
                 ("device and number format", f"{record.device}, {record.dtype}"),
                 ("packages", ", ".join(f"{k} {v}" for k, v in record.packages.items()) or "–"),
+                ("code, SHA-256", record.code_sha256 or "–"),
                 ("git", _git(record.git)),
                 ("to repeat", _command(record.argv)),
             ],
         ),
+        *_configuration(record),
     ]
+
+
+def _pieces(record: RunRecord) -> list[tuple[str, str]]:
+    """How the run was put together, where it was not made in one piece."""
+    found = []
+    if record.suites:
+        found.append(("suites", "; ".join(f"{name}: {', '.join(specs)}" for name, specs in record.suites.items())))
+    if record.resumed:
+        found.append(("taken up again", f"{record.resumed} times"))
+    if record.shard is not None:
+        found.append(("shard", f"{record.shard.index} of {record.shard.count}"))
+    if record.merged:
+        found.append(("merged from", ", ".join(record.merged)))
+    return found
+
+
+def _configuration(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What was asked for, and where each value came from as far as that is known."""
+    pairs = []
+    for name, value in record.config.items():
+        if value is None:
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        origin = record.origins.get(name, "")
+        pairs.append((name.replace("_", " "), f"{text} ({origin})" if origin else text))
+    return [("Configuration", pairs)] if pairs else []
 
 
 def _detector(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:

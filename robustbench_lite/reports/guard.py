@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rich.table import Table
 from rich.text import Text
 
+from robustbench_lite.reports import alarms
 from robustbench_lite.reports.severity import BOTTOM, LEFT, RIGHT, TOP
 from robustbench_lite.reports.table import fitting
 from robustbench_lite.reports.view import Values, View
@@ -106,7 +107,11 @@ class RiskCurve(NamedTuple):
 
 def values(view: View) -> Values:
     """Section 7 of the page."""
-    return {"guard": section(view.run, view.results)}
+    return {
+        "guard": section(view.run, view.results),
+        "promise": alarms.promise(view),
+        "histograms": alarms.histograms(view),
+    }
 
 
 def section(run: Run, results: list[Result]) -> Section | None:

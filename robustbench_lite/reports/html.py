@@ -10,26 +10,33 @@ import hashlib
 import os
 import re
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from robustbench_lite.config.schema import ReportConfig
 from robustbench_lite.errors import InputError
+from robustbench_lite.gates.verdict import GateReport
 from robustbench_lite.reports import (
     attacks,
+    beside,
     classes,
     conditions,
     evidence,
     guard,
+    mapping,
     pictures,
+    rules,
     severity,
+    signoff,
     untested,
     verdict,
     words,
 )
-from robustbench_lite.reports.view import View
+from robustbench_lite.reports.view import Values, View, views
 from robustbench_lite.runs import Run
 from robustbench_lite.specs import format_value
 
@@ -49,56 +56,113 @@ _SECTIONS = (
 
 
 class Section(NamedTuple):
-    """A section as the page holds it."""
+    """A section as the page holds it; one without a body is a place to go to."""
 
     id: str
-    number: int
     title: str
-    body: Markup
+    body: Markup = Markup()
 
 
-def html_report(run: Run, baseline: Run | None = None) -> str:
+class Part(NamedTuple):
+    """Some sections together, after a table of contents and under a heading of their own, if there are any."""
+
+    sections: Sequence[Section] = ()
+    contents: Sequence[Section] = ()
+    id: str = ""
+    title: str = ""
+
+
+def html_report(
+    run: Run | Sequence[Run],
+    baseline: Run | None = None,
+    *,
+    gates: Sequence[GateReport] | None = None,
+    about: ReportConfig | None = None,
+) -> str:
     """The page.
 
     Every text of the run is escaped, and freed of control characters and marks that turn its direction; the
     page's own policy allows no script, no request, and no style but its own.
 
     Args:
-        run: what is shown.
-        baseline: what it is compared with.
+        run: what is shown; several are shown side by side, and then one by one.
+        baseline: what every run is compared with; without it several are compared with the first of them.
+        gates: what came of the rules; None: ``gate.json`` of the run folders.
+        about: title, product, intended use, and who signs.
+
+    Raises:
+        InputError: no run, the same run twice, or a baseline on other images.
     """
-    view = View(run, baseline)
+    runs = [run] if isinstance(run, Run) else list(run)
+    about = about or ReportConfig()
+    found = views(runs, baseline, gates)
     environment = _environment()
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     page = environment.get_template("report.html.j2").render(
-        record=view.record,
-        view=view,
-        alarms=words.alarms(run),
-        **verdict.values(view),
-        sections=_sections(environment, view),
+        title=about.title or _title(found),
+        kicker=" · ".join(filter(None, ("Robustness report", about.organisation, about.product))),
+        alarms=[f"{view.mark} {alarm}".strip() for view in found for alarm in words.alarms(view.run)],
+        parts=_parts(environment, found, about),
         style=Markup(style),
         policy=_policy(style),
     )
     return page + "\n"
 
 
+def _title(found: Sequence[View]) -> str:
+    network = ", ".join(dict.fromkeys(view.record.model.spec for view in found))
+    images = ", ".join(dict.fromkeys(f"{v.record.data.spec}, {v.record.data.split} split" for v in found))
+    return f"Robustness of {network} on {images}"
+
+
+def _parts(environment: Environment, found: list[View], about: ReportConfig) -> list[Part]:
+    """Verdict, contents, the runs one by one, and what is signed."""
+
+    def section(name: str, title: str, values: Values) -> Section:
+        return Section(name, title, Markup(environment.get_template(f"{name}.html.j2").render(**values)))
+
+    first = [section("verdict", "1 Verdict", verdict.values(found))]
+    last = [
+        section("mapping", "What this is evidence for", mapping.values(found)),
+        section("signoff", "Sign-off", signoff.values(found, about)),
+    ]
+    if len(found) == 1:
+        sections = [*_sections(environment, found[0]), *last]
+        return [Part(first), Part(sections, sections)]
+    first.append(section("beside", "Side by side", beside.values(found)))
+    each = [
+        Part(sections, sections, f"run-{view.mark.lower()}", f"{view.name} on {view.record.data.spec}")
+        for view in found
+        for sections in [_sections(environment, view)]
+    ]
+    contents = [*first, *(Section(part.id, part.title) for part in each), *last]
+    return [Part(contents=contents), Part(first), *each, Part(last)]
+
+
 def _sections(environment: Environment, view: View) -> list[Section]:
-    found = []
+    sections = []
     for number, (name, title, values) in enumerate(_SECTIONS, 2):
         template = environment.get_template(f"{name}.html.j2")
         body = template.render(view=view, record=view.record, results=view.results, **values(view))
-        found.append(Section(view.prefix + name, number, title, Markup(body)))
-    return found
+        sections.append(Section(view.prefix + name, f"{view.mark}{number} {title}", Markup(body)))
+    return sections
 
 
-def write_report(run: Run, path: Path | str, baseline: Run | None = None) -> Path:
-    """Write the page to a file, which is whole at any time or not there.
+def write_report(
+    run: Run | Sequence[Run],
+    path: Path | str,
+    baseline: Run | None = None,
+    *,
+    gates: Sequence[GateReport] | None = None,
+    about: ReportConfig | None = None,
+) -> Path:
+    """Write the page to a file, which is whole at any time or not there; arguments as ``html_report``.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: as ``html_report``, or the place cannot be written.
     """
     path = Path(path)
-    page = html_report(run, baseline)
+    page = html_report(run, baseline, gates=gates, about=about)
     draft = path.parent / f".{uuid.uuid4().hex}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,12 +191,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(drawing=severity)
+    environment.globals.update(drawing=severity, shapes=rules.SHAPES)
     environment.filters.update(
         number=words.number,
         parameters=_parameters,
         percent=words.percent,
         points=_points,
+        signed=_signed,
         spec=_breakable,
         threat=words.threat,
     )
@@ -147,6 +212,11 @@ def _breakable(spec: str) -> Markup:
 
 def _points(drop: float | None) -> str:
     return "–" if drop is None else f"{round(100 * drop, 1) + 0:.1f}".replace("-", "−")
+
+
+def _signed(change: float) -> str:
+    points = f"{round(100 * change, 1) + 0:+.1f}"
+    return "0.0" if float(points) == 0 else points.replace("-", "−")
 
 
 def _policy(style: str) -> str:

@@ -45,8 +45,8 @@ class Row(NamedTuple):
 
 
 def rows(report: GateReport) -> list[Row]:
-    """The rules, the worst first, those of one verdict in their own order."""
-    return sorted(map(_row, report.results), key=lambda row: _ORDER.index(row.verdict))
+    """The rules, the worst first; after those that bind, those that only warn."""
+    return sorted(map(_row, report.results), key=lambda row: (row.only_told, _ORDER.index(row.verdict)))
 
 
 def _row(result: GateResult) -> Row:
@@ -102,10 +102,9 @@ def limit(rule: Rule) -> str:
 def _line(rule: Rule, match: Match) -> Line:
     form = _value if rule.max_drop is None and rule.max_rise is None else _change
     ends = [form(rule, end) for end in (match.low, match.high)]
-    where = match.condition if match.run == "" else f"{match.condition}"
     return Line(
         match.verdict,
-        where,
+        match.condition,
         form(rule, match.value),
         "–" if match.low is None and match.high is None else " to ".join(ends),
         str(match.n),

@@ -44,6 +44,7 @@ class Curve(NamedTuple):
     axis: str = "severity"
     note: str = ""  # a line below the drawing
     mark: Mark | None = None
+    other: str = ""  # corners of the baseline's curve
 
     @property
     def line(self) -> str:
@@ -60,21 +61,30 @@ class Curve(NamedTuple):
 
 def values(view: View) -> Values:
     """Section 4 of the page: a drawing for every shift."""
-    return {"curves": curves(sweeps(view.run, fine=True), view.record.breaking_points)}
+    others = [] if view.baseline is None else sweeps(view.baseline, fine=True)
+    return {"curves": curves(sweeps(view.run, fine=True), view.record.breaking_points, others)}
 
 
-def curves(found: list[Sweep], points: Sequence[BreakingPoint] = ()) -> list[Curve]:
-    """A curve for every shift of which at least two severities above 0 were evaluated, with its breaking point."""
+def curves(found: list[Sweep], points: Sequence[BreakingPoint] = (), others: Sequence[Sweep] = ()) -> list[Curve]:
+    """A curve for every shift of which at least two severities above 0 were evaluated, with its breaking point.
+
+    Args:
+        found: the shifts of the run.
+        points: its breaking points.
+        others: the shifts of the baseline, of which the same are drawn beside.
+    """
     breaks = {point.shift: point for point in points}
+    beside = {sweep.shift: sweep for sweep in others}
     return [
-        _curve(sweep, breaks.get(sweep.shift))
+        _curve(sweep, breaks.get(sweep.shift), beside.get(sweep.shift))
         for sweep in found
         if sum(level.severity > 0 for level in sweep.levels) >= 2
     ]
 
 
-def _curve(sweep: Sweep, point: BreakingPoint | None) -> Curve:
+def _curve(sweep: Sweep, point: BreakingPoint | None, other: Sweep | None) -> Curve:
     end = max(5.0, sweep.levels[-1].severity)
+    shown = [] if other is None else [level for level in other.levels if level.severity <= end]
 
     def x(severity: float) -> float:
         return LEFT + (RIGHT - LEFT) * severity / end
@@ -87,13 +97,16 @@ def _curve(sweep: Sweep, point: BreakingPoint | None) -> Curve:
     ends = f"{percent(sweep.area_low)} to {percent(sweep.area_high)}"
     area = f"Mean accuracy over the range {percent(sweep.area)} ({ends})."
     words = "Accuracy: " + "; ".join(p.words for p in points) + ". " + area
+    dashed = " ".join(f"{x(level.severity):.1f},{y(level.accuracy):.1f}" for level in shown)
+    if dashed:
+        words += " Baseline: " + "; ".join(map(_words, shown)) + "."
     if point is None:
-        return Curve(sweep.shift, points, ticks, words, note=area)
+        return Curve(sweep.shift, points, ticks, words, note=area, other=dashed)
     high = end if point.high is None else point.high
     at = None if point.severity is None else x(point.severity)
     mark = Mark(y(point.share * sweep.levels[0].accuracy), x(point.low), x(high), at)
     told = breaking.sentence(point)
-    return Curve(sweep.shift, points, ticks, f"{words} {told}", note=f"{told} {area}", mark=mark)
+    return Curve(sweep.shift, points, ticks, f"{words} {told}", note=f"{told} {area}", mark=mark, other=dashed)
 
 
 def y(share: float) -> float:

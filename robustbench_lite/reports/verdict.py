@@ -1,12 +1,122 @@
-"""Section 1 of the page: the outcome in sentences."""
+"""Section 1 of the page: may this build be released? The verdict of the rules, and what was measured."""
 
 from __future__ import annotations
 
-from robustbench_lite.reports import breaking, words
+from typing import NamedTuple
+
+from robustbench_lite.gates.verdict import GateReport, Verdict
+from robustbench_lite.reports import breaking, rules, words
 from robustbench_lite.reports.view import Values, View
 
 
-def values(view: View) -> Values:
-    """Sentences, the most important first."""
-    told = [*words.verdict(view.run, view.results), *map(breaking.sentence, view.record.breaking_points)]
-    return {"headline": told[0], "told": told[1:]}
+class Judged(NamedTuple):
+    """The rules and what came of them, as the page tells it; without rules the verdict is empty."""
+
+    about: str  # whom it is about on a page of several runs
+    verdict: Verdict | None
+    shape: str
+    sentence: str
+    because: str
+    rows: list[rules.Row]
+    warnings: list[str]
+    confidence: float
+
+
+class Told(NamedTuple):
+    """What was measured in one run, in sentences."""
+
+    mark: str
+    sentences: list[str]
+    attacked: bool
+    as_8bit: bool
+
+
+def values(views: list[View]) -> Values:
+    """One verdict for every set of rules that was applied, and what was measured, run by run."""
+    found: list[tuple[GateReport | None, list[View]]] = []
+    for view in views:
+        same = next((one for one in found if one[0] is view.gates), None)
+        if same is None:
+            found.append((view.gates, [view]))
+        else:
+            same[1].append(view)
+    warned = sum(len(view.warnings) for view in views)
+    return {
+        "judged": [_judged(report, about, len(views)) for report, about in found],
+        "told": list(map(_told, views)),
+        "warned": warned,
+        "warned_at": next((f"{view.prefix}untested" for view in views if view.warnings), ""),
+    }
+
+
+def _judged(report: GateReport | None, about: list[View], n_views: int) -> Judged:
+    marks = " and ".join(view.mark for view in about) if n_views > 1 else ""
+    if report is None:
+        sentence = "Not decided: no rule was applied."
+        return Judged(marks, None, "?", sentence, _no_rules(about), [], [], 0.95)
+    rows = rules.rows(report)
+    sentence, because = _sentence(report, rows)
+    return Judged(
+        marks,
+        report.verdict,
+        rules.SHAPES[report.verdict],
+        sentence,
+        because,
+        rows,
+        report.warnings,
+        report.settings.confidence,
+    )
+
+
+def _no_rules(about: list[View]) -> str:
+    runs = "These runs were" if len(about) > 1 else "This run was"
+    return (
+        f"{runs} measured and not judged: below is what was measured. Whether that is good enough, nobody has "
+        "laid down. rb gate judges a run by the rules of a configuration."
+    )
+
+
+def _sentence(report: GateReport, rows: list[rules.Row]) -> tuple[str, str]:
+    """The verdict as a sentence, and why."""
+    binding = [row for row in rows if not row.only_told]
+    at_fault = [row for row in binding if row.verdict == report.verdict]
+    names = _listed([row.id for row in at_fault])
+    count = f"{len(at_fault)} of {len(binding)} rule{'s' * (len(binding) != 1)}"
+    are = "is" if len(at_fault) == 1 else "are"
+    sentence, because = {
+        "PASS": (
+            "Fit for release by its rules.",
+            f"All {len(binding)} rules are kept." if len(binding) > 1 else "",
+        ),
+        "FAIL": ("Not to be released.", f"{count} {are} broken: {names}."),
+        "INCONCLUSIVE": (
+            "Not decided.",
+            f"{count} can be neither confirmed nor refuted with so few images: {names}.",
+        ),
+        "ERROR": (
+            "Not to be released: it was not judged.",
+            f"{count} could not be applied: {names}. A rule that was not applied does not count as kept.",
+        ),
+    }[report.verdict]
+    if report.verdict == "PASS" and len(binding) == 1:
+        because = f"Its one rule is kept: {binding[0].id}."
+    others = [f"{n} more {word}" for n, word in _others(report.verdict, binding) if n]
+    told = [row.id for row in rows if row.only_told and row.verdict != "PASS"]
+    more = f" Also: {', '.join(others)}." if others else ""
+    more += f" Not kept either, but meant as a warning only: {_listed(told)}." if told else ""
+    return sentence, because + more
+
+
+def _others(verdict: Verdict, binding: list[rules.Row]) -> list[tuple[int, str]]:
+    words_of = {"ERROR": "not applied", "FAIL": "broken", "INCONCLUSIVE": "undecided"}
+    return [(sum(r.verdict == v for r in binding), word) for v, word in words_of.items() if v != verdict]
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _told(view: View) -> Told:
+    sentences = [*words.verdict(view.run, view.results), *map(breaking.sentence, view.record.breaking_points)]
+    return Told(view.mark, sentences, view.attacked, view.record.as_8bit)

@@ -111,6 +111,11 @@ def alarms(run: Run) -> list[str]:
         found.append("INTERRUPTED: this run was stopped before its end. The numbers cover only what was done.")
     if record.status == "failed":
         found.append("FAILED: this run ended with an error. Do not rely on these numbers.")
+    if record.shard is not None:
+        found.append(
+            f"PART: shard {record.shard.index} of {record.shard.count}, with {record.data.n_used} of "
+            f"{record.shard.n_whole} images. These numbers lack the others; rb merge puts shards together."
+        )
     if record.demo:
         found.append(
             "DEMO: network and data come with this package, to show what the tools do. "
@@ -123,6 +128,11 @@ def warnings(run: Run) -> list[str]:
     """Everything that the run warned of, and what it left out."""
     record, data = run.record, run.record.data
     found = [*record.model.notes, *data.notes]
+    found += [
+        f"{c.spec}: only {c.n} of {data.n_used} images were done"
+        for c in record.conditions
+        if 0 < c.n < data.n_used
+    ]
     found += [f"{c.spec}: {w}" for c in record.conditions for w in c.warnings]
     found += [sentence for sentence, _ in triggered(run)]
     if record.detector is not None and record.detector.n_seen:
@@ -133,14 +143,3 @@ def warnings(run: Run) -> list[str]:
     if data.n_skipped:
         found.append(f"{data.n_skipped} of {data.n_asked} images could not be used; see the evidence below.")
     return list(dict.fromkeys(found))
-
-
-def untested(run: Run) -> list[str]:
-    """What the run says nothing about."""
-    done = [c for c in run.record.conditions if c.n > 0]
-    found = []
-    if not any(c.threat_model for c in done):
-        found.append("No attack was run: nothing is known about images that somebody changed on purpose.")
-    if not any(len(c.parameters) > len(c.threat_model) for c in done):  # every attack has a threat model
-        found.append("No shift was run: nothing is known about other light, lenses or cameras.")
-    return [*found, "Objects of no known class were not shown to the network."]
