@@ -152,6 +152,10 @@ def _told(error: Exception) -> tuple[str, ExitCode]:
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if str(frame.f_globals.get("__name__")).startswith(FILE_MODULE)
     ]
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if not own and missing not in ("", "robustbench_lite"):
+        text = f"{missing} is not installed, and this command needs it. Install it: pip install {missing}"
+        return text, ExitCode.REFUSED
     if not own:
         return f"{type(error).__name__}: {error} This is a fault of ours; RB_DEBUG=1 shows where.", ExitCode.FAULT
     file = own[-1].f_globals["__rb_path__"]
