@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from robustbench_lite import __version__, console
 from robustbench_lite.cli.attack import attack
+from robustbench_lite.cli.compare import compare
 from robustbench_lite.cli.eval import evaluate
 from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
 from robustbench_lite.cli.outliers import group as outliers_group
@@ -116,6 +117,7 @@ def generate(
 
 app.command()(report)
 app.command()(show)
+app.command()(compare)
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -24,7 +26,7 @@ def rb(*words):
 
 COMMANDS
 """
-COMMANDS = ("attack", "shift", "eval", "train", "report", "show", "ls", "doctor")
+COMMANDS = ("attack", "shift", "eval", "train", "report", "show", "compare", "ls", "doctor")
 
 
 def python(commands, **settings):
@@ -43,7 +45,13 @@ def python(commands, **settings):
 def test_help_lists_runs_and_pages_need_no_torch(run_folder, tmp_path):
     lists = [("ls",), ("ls", "attacks"), ("ls", "shifts"), ("ls", "models"), ("ls", "data"), ("ls", "--json")]
     helps = [("--help",), ("--version",), *((command, "--help") for command in COMMANDS)]
-    runs = [("show", str(run_folder)), ("show", str(run_folder), "--json")]
+    other = tmp_path / "other"  # another run on the same images
+    shutil.copytree(run_folder, other)
+    record = json.loads((other / "run.json").read_text(encoding="utf-8"))
+    (other / "run.json").write_text(json.dumps({**record, "id": "other"}), encoding="utf-8")
+    both = (str(run_folder), str(other))
+    compared = [("compare", *both, "--format", form) for form in ("md", "csv", "json", "html")]
+    runs = [("compare", *both), *compared, ("show", str(run_folder)), ("show", str(run_folder), "--json")]
     python([*lists, *helps, *runs, ("report", str(run_folder), "--out", str(tmp_path / "page.html"))])
 
 
