@@ -32,7 +32,7 @@ def compare(
     ] = None,
     format_: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="md, csv, json or html. (default: a table, or as --out ends)"),
+        typer.Option("--format", help="md, csv, json or html. (default: a table, or as --out ends)"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A file to write it to. (default: print it)")
