@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from robustbench_lite.data.loading import load_dataset
     from robustbench_lite.errors import InputError, RbError
     from robustbench_lite.evaluation import evaluate
+    from robustbench_lite.gates.gate import gate
+    from robustbench_lite.gates.rule import GateSettings, Rule
     from robustbench_lite.generative.loading import load_generator
     from robustbench_lite.outliers.fitting import fit_detector
     from robustbench_lite.outliers.opening import open_detector
@@ -47,9 +49,11 @@ _PUBLIC = {
     "Condition": "types",
     "CrossValidated": "protocols",
     "Dataset": "data.dataset",
+    "GateSettings": "gates.rule",
     "InputError": "errors",
     "RbError": "errors",
     "Recipe": "training.recipe",
+    "Rule": "gates.rule",
     "Run": "runs",
     "Start": "training.starting",
     "TradeOff": "tradeoff",
@@ -61,6 +65,7 @@ _PUBLIC = {
     "evaluate": "evaluation",
     "find_lr": "training.lr_range",
     "fit_detector": "outliers.fitting",
+    "gate": "gates.gate",
     "html_report": "reports.html",
     "load_classifier": "classifiers.loading",
     "load_config": "config.reading",
@@ -83,9 +88,11 @@ __all__ = [
     "Condition",
     "CrossValidated",
     "Dataset",
+    "GateSettings",
     "InputError",
     "RbError",
     "Recipe",
+    "Rule",
     "Run",
     "Start",
     "TradeOff",
@@ -98,6 +105,7 @@ __all__ = [
     "evaluate",
     "find_lr",
     "fit_detector",
+    "gate",
     "html_report",
     "load_classifier",
     "load_config",

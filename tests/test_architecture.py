@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "changed_images": {"paired_rows", "pairing", "runs"},
     "significance": set(),
     "comparison": {"intervals", "metrics", "paired_rows", "pairing", "runs", "significance"},
-    "gates": {"runs", "pairing", "intervals", "metrics", "sweeps", "corruption_error"},
+    "gates": {"runs", "pairing", "intervals", "metrics", "significance", "sweeps", "corruption_error"},
     "config": {"gates"},
     "corruption_error": {"names", "runs", "shifts"},
     "suites": {"names", "shifts"},

@@ -13,6 +13,7 @@ from robustbench_lite import __version__, console
 from robustbench_lite.cli.attack import attack
 from robustbench_lite.cli.compare import compare
 from robustbench_lite.cli.eval import evaluate
+from robustbench_lite.cli.gate import gate
 from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
 from robustbench_lite.cli.outliers import group as outliers_group
 from robustbench_lite.cli.report import report, show
@@ -115,6 +116,7 @@ def generate(
     )
 
 
+app.command()(gate)
 app.command()(report)
 app.command()(show)
 app.command()(compare)

@@ -20,15 +20,21 @@ class Match(_Strict):
     """What a rule found under one condition of one run."""
 
     run: str  # path, as it was given
-    condition: str
+    condition: str  # its spec; of a metric over several conditions, what they have in common
+    class_name: str = ""  # of images of one class alone
     metric: str
+    bound: Literal["min", "max", "max_drop", "max_rise"] | None = None  # which of the rule's limits it is about
+    limit: float | None = None
     n: int
     value: float | None  # of the run; of a fall or rise: how far the metric is from the baseline's
-    low: float | None  # ends of the interval that the verdict rests on
+    low: (
+        float | None
+    )  # one-sided bounds that the verdict rests on: the one of a FAIL is corrected for their number
     high: float | None
     before: float | None = None  # the metric of the baseline, and of the run, where these are compared
     after: float | None = None
-    p: float | None = None  # that the limit is kept, given what was seen; before the correction
+    p: float | None = None  # of what was seen, or more of it, if the limit is kept; before the correction
+    p_change: float | None = None  # of a change of accuracy without groups: McNemar's exact test of no change
     broken: int | None = None  # images that were right in the baseline and are wrong now; and the other way
     mended: int | None = None
     verdict: Verdict

@@ -1,0 +1,56 @@
+"""The command ``rb gate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robustbench_lite import console
+
+_LIMIT = "METRIC[@CONDITION]=NUMBER"
+
+
+@console.guarded
+def gate(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The rules. (default: rb.toml, or [tool.rb] in pyproject.toml)")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="RUN", help="For rules that name no baseline themselves."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option("--rule", metavar="ID", help="This rule alone; may be repeated.")
+    ] = None,
+    minimum: Annotated[
+        list[str] | None, typer.Option("--min", metavar=_LIMIT, help="A rule without a file; may be repeated.")
+    ] = None,
+    maximum: Annotated[list[str] | None, typer.Option("--max", metavar=_LIMIT, help="As --min.")] = None,
+    max_drop: Annotated[
+        list[str] | None, typer.Option("--max-drop", metavar=_LIMIT, help="As --min, against the --baseline.")
+    ] = None,
+    allow_demo: Annotated[bool, typer.Option("--allow-demo", help="Judge runs of the demo network, too.")] = False,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="It as JUnit XML.")] = None,
+    summary: Annotated[Path | None, typer.Option("--summary", metavar="FILE", help="It as Markdown.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The verdict. (default: gate.json in the first run)")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON document on stdout.")] = False,
+) -> None:
+    """Judge runs by rules: PASS, FAIL, INCONCLUSIVE or ERROR. Exit codes 0, 3, 4 and 3.
+
+    Examples:
+
+      rb gate runs/new
+
+      rb gate runs/new --baseline runs/old --max-drop "accuracy@night(severity=3)=0.01"
+
+      rb gate runs/new --min accuracy=0.95 --min "accuracy@night(*)=0.8"
+    """
+    from robustbench_lite.cli.gate_run import Asked, Targets, run_gate
+
+    asked = Asked(config, baseline, rule or [], minimum or [], maximum or [], max_drop or [], allow_demo)
+    run_gate(runs, asked, Targets(out, junit, summary, json))

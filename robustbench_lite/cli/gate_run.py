@@ -1,0 +1,125 @@
+"""What ``rb gate`` does: reads rules and runs, judges, prints and writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from pydantic import ValidationError
+
+from robustbench_lite import console
+from robustbench_lite.cli.files import write_file
+from robustbench_lite.config.reading import load_config
+from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.gates.gate import gate
+from robustbench_lite.gates.rule import GateSettings, Rule, Where
+from robustbench_lite.reports.annotations import style_of, workflow_commands
+from robustbench_lite.reports.gate_summary import summary
+from robustbench_lite.reports.gate_table import gate_table
+from robustbench_lite.reports.junit import junit
+from robustbench_lite.specs import parse_number
+
+
+class Asked(NamedTuple):
+    """What the options say about rules."""
+
+    config: Path | None
+    baseline: Path | None
+    rule: Sequence[str]
+    minimum: Sequence[str]
+    maximum: Sequence[str]
+    max_drop: Sequence[str]
+    allow_demo: bool
+
+
+class Rules(NamedTuple):
+    """Rules, what they share, and the folder that their baselines are relative to."""
+
+    rules: list[Rule]
+    settings: GateSettings
+    folder: Path | None
+
+
+class Targets(NamedTuple):
+    """Where the verdict goes."""
+
+    out: Path | None
+    junit: Path | None
+    summary: Path | None
+    json: bool
+
+
+def run_gate(runs: Sequence[Path], asked: Asked, to: Targets) -> None:
+    """Judge, print, write ``gate.json`` and what else was asked for, and leave with the gate's exit code."""
+    rules, settings, folder = chosen(asked)
+    report = gate(list(runs), rules, settings, asked.baseline, folder=folder)
+    document = report.model_dump_json(indent=2) + "\n"
+    target = to.out or _folder(runs[0]) / "gate.json"
+    write_file(target, document.encode())
+    if to.junit is not None:
+        write_file(to.junit, junit(report).encode())
+    if to.summary is not None:
+        write_file(to.summary, summary(report).encode())
+    if to.json:
+        console.print_json(json.loads(document))
+    else:
+        shown = console.stdout()
+        shown.print(gate_table(report, shown.width))
+        console.note(f"gate: {target}")
+    stream = sys.stderr if to.json else sys.stdout
+    for line in workflow_commands(report, style_of(os.environ)):
+        stream.write(f"{line}\n")
+    raise typer.Exit(report.exit_code)
+
+
+def chosen(asked: Asked) -> Rules:
+    """The rules of the options, or else those of the file.
+
+    Raises:
+        InputError: a rule that is not there, or that cannot be read.
+    """
+    loaded = load_config(asked.config)
+    settings = loaded.config.gates
+    if asked.allow_demo:
+        settings = settings.model_copy(update={"allow_demo": True})
+    bounds = (("min", asked.minimum), ("max", asked.maximum), ("max_drop", asked.max_drop))
+    rules = [_rule(bound, text) for bound, texts in bounds for text in texts]
+    folder = None if loaded.path is None else loaded.path.parent
+    known = {rule.id: rule for rule in loaded.config.gate}
+    for name in asked.rule:
+        if name not in known:
+            raise UnknownNameError("rule", name, known)
+    if not rules or asked.rule:
+        rules += [rule for rule in known.values() if not asked.rule or rule.id in asked.rule]
+    return Rules(rules, settings, folder)
+
+
+def _rule(bound: str, text: str) -> Rule:
+    """``accuracy@night(severity=3)=0.9`` as a rule."""
+    name, equals, number = text.rpartition("=")
+    metric, _, condition = name.partition("@")
+    if not equals or not metric.strip():
+        flag = "--" + bound.replace("_", "-")
+        raise InputError(f"cannot read {flag} {text!r}.", f'Write it like {flag} "accuracy@night(*)=0.9".')
+    limit = parse_number(number)
+    identity = f"{bound} {text}"
+    try:
+        return Rule.model_validate(
+            {
+                "id": identity,
+                "metric": metric.strip(),
+                "where": Where(condition=condition.strip() or None),
+                bound: limit,
+            }
+        )
+    except ValidationError as error:
+        raise InputError(f"--{identity} is no rule: {error.errors()[0]['msg']}.") from None
+
+
+def _folder(run: Path) -> Path:
+    return run.parent if run.name == "run.json" else run

@@ -1,0 +1,151 @@
+"""Rules against runs: the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from robustbench_lite.errors import ExitCode, InputError
+from robustbench_lite.gates.comparing import Comparison, comparisons
+from robustbench_lite.gates.deciding import Judged, judge, result, worst
+from robustbench_lite.gates.metrics import metric_of
+from robustbench_lite.gates.rule import GateSettings, Rule
+from robustbench_lite.gates.tables import Table
+from robustbench_lite.gates.verdict import GateReport, GateResult
+from robustbench_lite.runs import Run, read_run
+
+
+def gate(
+    runs: Run | Path | str | Sequence[Run | Path | str],
+    rules: Rule | Sequence[Rule],
+    settings: GateSettings | None = None,
+    baseline: Run | Path | str | None = None,
+    *,
+    folder: Path | None = None,
+) -> GateReport:
+    """Judge runs by rules.
+
+    Every rule is judged on each run that has what it is about; one that no run has is an ERROR.
+
+    Args:
+        runs: one or several, or their folders.
+        rules: one or several.
+        settings: confidence and what is allowed; None: the defaults.
+        baseline: for rules that need one and name none.
+        folder: what relative baselines of rules are relative to; None: the current folder.
+
+    Raises:
+        InputError: no rule, an unknown metric, a run that cannot be read, the same run twice.
+    """
+    settings, rules = settings or GateSettings(), [rules] if isinstance(rules, Rule) else list(rules)
+    given = [runs] if isinstance(runs, Run | Path | str) else list(runs)
+    tables = [Table(_opened(run)) for run in given]
+    _check(rules, tables)
+    baselines = _Baselines(baseline, folder)
+    found = {
+        rule.id: [c for table in tables for c in comparisons(rule, table, baselines.of(rule), settings)]
+        for rule in rules
+    }
+    every: list[Comparison] = [one for those in found.values() for one in those]
+    matches = iter(judge(every, settings))
+    results = [result(rule, [Judged(one, next(matches)) for one in found[rule.id]]) for rule in rules]
+    return _report(results, tables, settings, _warnings(results, tables, baselines.opened))
+
+
+def exit_code(results: Sequence[GateResult], settings: GateSettings) -> ExitCode:
+    """0 if all rules of level fail pass, 3 if one fails or could not be judged, 4 if one is inconclusive."""
+    verdict = worst([one.verdict for one in results if one.rule.level == "fail"])
+    if verdict in ("FAIL", "ERROR"):
+        return ExitCode.GATE_FAILED
+    stopped = verdict == "INCONCLUSIVE" and settings.inconclusive == "fail"
+    return ExitCode.GATE_INCONCLUSIVE if stopped else ExitCode.DONE
+
+
+def _report(
+    results: list[GateResult], tables: Sequence[Table], settings: GateSettings, warnings: list[str]
+) -> GateReport:
+    return GateReport(
+        verdict=worst([one.verdict for one in results if one.rule.level == "fail"]),
+        exit_code=int(exit_code(results, settings)),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        runs=[str(table.run.path) for table in tables],
+        run_ids=[table.record.id for table in tables],
+        settings=settings,
+        results=results,
+        warnings=warnings,
+    )
+
+
+def _opened(run: Run | Path | str) -> Run:
+    return run if isinstance(run, Run) else read_run(run)
+
+
+def _check(rules: Sequence[Rule], tables: Sequence[Table]) -> None:
+    if not rules:
+        raise InputError("there is no rule.", "Write [[gate]] into rb.toml, or give --min or --max-drop.")
+    if not tables:
+        raise InputError("there is no run.", "Give the folder that rb eval printed.")
+    for rule in rules:
+        metric_of(rule.metric)
+    ids = [rule.id for rule in rules]
+    if twice := [name for name in ids if ids.count(name) > 1]:
+        raise InputError(f"two rules have the id {twice[0]!r}.", "Give each its own.")
+    paths: dict[str, Path] = {}
+    for table in tables:
+        other = paths.setdefault(table.record.id, table.run.path)
+        if other is not table.run.path:
+            raise InputError(
+                f"{table.run.path} and {other} are the same run: both have the id {table.record.id}.",
+                "Give each run once.",
+            )
+
+
+class _Baselines:
+    """Baselines, each read once."""
+
+    def __init__(self, general: Run | Path | str | None, folder: Path | None) -> None:
+        self._general, self._folder = general, folder
+        self.opened: dict[str, Table] = {}
+
+    def of(self, rule: Rule) -> Table | None:
+        wanted: Run | Path | str | None = self._general
+        if rule.baseline is not None:
+            wanted = rule.baseline if self._folder is None else self._folder / rule.baseline
+        if wanted is None:
+            return None
+        name = str(wanted.path if isinstance(wanted, Run) else wanted)
+        if name not in self.opened:
+            self.opened[name] = Table(_opened(wanted))
+        return self.opened[name]
+
+
+def _warnings(results: Sequence[GateResult], tables: Sequence[Table], baselines: Mapping[str, Table]) -> list[str]:
+    found = [
+        f"{one.rule.id} only warns: {one.verdict}. {one.words}"
+        for one in results
+        if one.rule.level == "warn" and one.verdict != "PASS"
+    ]
+    if all(one.rule.level == "warn" for one in results):
+        found.append("No rule can stop a build: all have level warn.")
+    for table in tables:
+        data = table.record.data
+        if data.n_skipped:
+            found.append(f"{table.run.path}: {data.n_skipped} of {data.n_asked} images could not be used.")
+        for baseline in baselines.values():
+            found += _differences(table, baseline)
+    return found
+
+
+def _differences(table: Table, baseline: Table) -> list[str]:
+    mine, theirs = table.record, baseline.record
+    pairs = [
+        ("seeds", mine.seed, theirs.seed),
+        ("rounding to 8 bits", mine.as_8bit, theirs.as_8bit),
+        ("code that made the rows", mine.code_sha256, theirs.code_sha256),
+    ]
+    return [
+        f"{table.run.path} and its baseline {baseline.run.path} differ in {what}: a change may come from that."
+        for what, one, other in pairs
+        if one != other and one != "" and other != ""
+    ]

@@ -1,0 +1,63 @@
+"""What keeps a rule from being judged at all: a gate that did not run is not green."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from robustbench_lite.gates.rule import GateSettings
+from robustbench_lite.records import CheckRecord, RunRecord
+
+
+class Obstacle(NamedTuple):
+    """Why a number cannot be judged, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+def of_run(record: RunRecord, settings: GateSettings, called: str = "the run") -> Obstacle | None:
+    """What holds for the whole run; None if nothing stands in the way.
+
+    Args:
+        record: of the run, or of a baseline.
+        settings: what is allowed.
+        called: what it is in the sentence.
+    """
+    if record.status != "done":
+        return Obstacle(f"{called} was {record.status} before its end", "Finish it: rb eval --resume.")
+    if record.shard is not None:
+        part = f"{called} is part {record.shard.index} of {record.shard.count}"
+        return Obstacle(part, "Join the parts: rb merge.")
+    if record.demo and not settings.allow_demo:
+        return Obstacle(
+            f"{called} is of the demo network, and says nothing about yours", "To try gates out: --allow-demo."
+        )
+    return _triggered(record.checks, settings, f"the network of {called}")
+
+
+def of_conditions(
+    record: RunRecord, conditions: Sequence[str], settings: GateSettings, called: str = "the run"
+) -> Obstacle | None:
+    """What holds for these conditions; None if nothing stands in the way. Arguments as for ``of_run``."""
+    for condition in record.conditions:
+        if condition.spec not in conditions:
+            continue
+        if condition.n < record.data.n_used:
+            return Obstacle(
+                f"{called} has {condition.n} of {record.data.n_used} images under {condition.spec}",
+                "Run the condition again.",
+            )
+        found = _triggered(condition.checks, settings, condition.spec)
+        if found is not None:
+            return found
+    return None
+
+
+def _triggered(checks: Sequence[CheckRecord], settings: GateSettings, about: str) -> Obstacle | None:
+    for check in checks:
+        if check.status == "triggered" and check.name not in settings.allow_triggered:
+            remedy = check.advice or "See docs/trust.md."
+            remedy = f"{remedy.rstrip('.')}." + (f" Next: {check.command}" if check.command else "")
+            return Obstacle(f"the trust check {check.name} triggered on {about}: {check.seen.rstrip('.')}", remedy)
+    return None

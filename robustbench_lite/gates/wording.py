@@ -1,0 +1,89 @@
+"""Verdicts in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from robustbench_lite.gates.rule import Rule
+from robustbench_lite.gates.verdict import Match, Verdict
+
+_LIMITS = {
+    "min": "at least {}",
+    "max": "at most {}",
+    "max_drop": "a fall of at most {}",
+    "max_rise": "a rise of at most {}",
+}
+
+
+def written(value: float | None, unit: str, *, change: bool = False) -> str:
+    """A number of a metric as people read it: shares as per cent, changes of them in points."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "beyond all" if value > 0 else "below all"
+    if unit != "share":
+        return f"{value:.4g}"
+    return f"{100 * value:.2f} points" if change else f"{100 * value:.2f} %"
+
+
+def told(match: Match, unit: str, rule: Rule) -> str:
+    """A comparison in one sentence with the numbers."""
+    change = match.bound in ("max_drop", "max_rise")
+    limit = _LIMITS[str(match.bound)].format(written(match.limit, unit, change=change))
+    of = f" for {match.class_name}" if match.class_name else ""
+    where = f"{match.metric} under {match.condition}{of}"
+    if change:
+        went = "falls" if match.bound == "max_drop" else "rises"
+        seen = (
+            f"{where} {went} by {written(match.value, unit, change=True)} "
+            f"({written(match.low, unit, change=True)} to {written(match.high, unit, change=True)}), "
+            f"from {written(match.before, unit)} to {written(match.after, unit)}, on {match.n} images"
+        )
+    else:
+        ends = f"{written(match.low, unit)} to {written(match.high, unit)}"
+        seen = f"{where} is {written(match.value, unit)} ({ends}) on {match.n} images"
+    if match.verdict == "PASS":
+        return f"{seen}: {limit} is shown."
+    if match.verdict == "FAIL":
+        return f"{seen}: {limit} is asked, and that it is not is shown."
+    if rule.min_n is not None and match.n < rule.min_n:
+        return f"{seen}: the rule asks for {rule.min_n} images."
+    return f"{seen}: {limit} is asked, and neither shown nor refuted."
+
+
+def conclusion(rule: Rule, verdict: Verdict, matches: Sequence[Match], needed: int | None) -> tuple[str, str]:
+    """A rule's sentence, and what to do next."""
+    if not matches:
+        asked = f" under {rule.where.condition}" if rule.where.condition else ""
+        return (
+            f"Nothing matched: no run has {rule.metric}{asked}{_filters(rule)}.",
+            "See what a run has with rb show RUN; wildcards such as night(*) are allowed.",
+        )
+    those = [match for match in matches if match.verdict == verdict]
+    words = those[0].words
+    if len(matches) > 1:
+        words = f"{len(those)} of {len(matches)} {verdict}; first: {words}"
+    return words, _REMEDIES[verdict] if verdict != "INCONCLUSIVE" else _more(needed)
+
+
+_REMEDIES: dict[Verdict, str] = {
+    "PASS": "",
+    "FAIL": "Look at the images that are wrong: rb report RUN.",
+    "ERROR": "See docs/gates.md.",
+}
+
+
+def _more(needed: int | None) -> str:
+    many = "more images" if needed is None else f"about {needed} images"
+    return f"Evaluate {many} (chosen beforehand, not until it passes), or plan with rb gate --plan."
+
+
+def _filters(rule: Rule) -> str:
+    where = rule.where
+    parts = [
+        f" of kind {where.kind}" if where.kind else "",
+        f" at severity {where.severity:g}" if where.severity is not None else "",
+        f" of class {where.class_}" if where.class_ else "",
+    ]
+    return "".join(parts)

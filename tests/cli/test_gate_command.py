@@ -1,0 +1,124 @@
+"""``rb gate`` as it is called: exit codes, files, and what it refuses."""
+
+import json
+import shutil
+from xml.etree import ElementTree
+
+import pytest
+from made_runs import Made, write_made
+
+from robustbench_lite.gates.verdict import GateReport
+
+RULES = """
+[[gate]]
+id = "clean"
+min = 0.9
+
+[[gate]]
+id = "night"
+where = { condition = "night(severity=1)" }
+baseline = "old"
+max_drop = 0.05
+"""
+
+
+@pytest.fixture
+def place(rb, tmp_path):
+    write_made(tmp_path / "new", Made(examples=0, record={"id": "new"}))
+    write_made(tmp_path / "old", Made(examples=0, record={"id": "old"}))
+    return tmp_path
+
+
+def test_rules_of_a_file(rb, place):
+    (place / "rb.toml").write_text(RULES)
+    done = rb("gate", "new")
+    assert done.code == 0
+    assert "PASS" in done.out
+    report = GateReport.model_validate_json((place / "new" / "gate.json").read_text())
+    assert [(r.rule.id, r.verdict) for r in report.results] == [("clean", "PASS"), ("night", "PASS")]
+    assert report.runs == ["new"]
+    assert report.run_ids == ["new"]
+    only = rb("gate", "new", "--rule", "clean", "--json", "--out", "elsewhere/g.json").document
+    assert [r["rule"]["id"] for r in only["results"]] == ["clean"]
+    assert only == json.loads((place / "elsewhere" / "g.json").read_text())
+
+
+def test_a_baseline_is_relative_to_the_file(rb, place, monkeypatch):
+    (place / "rb.toml").write_text(RULES)
+    (place / "sub").mkdir()
+    monkeypatch.chdir(place / "sub")
+    assert rb("gate", "../new", "--config", "../rb.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--min", "accuracy=0.9"], 0),
+        (["--min", "accuracy=0.99"], 4),
+        (["--min", "accuracy@night(severity=5)=0.6"], 3),
+        (["--max", "accuracy@night(severity=5)=0.6"], 0),
+        (["--max-drop", "accuracy@night(*)=0.05", "--baseline", "old"], 0),
+        (["--max-drop", "accuracy@night(*)=0.05"], 3),  # without a baseline
+        (["--min", "accuracy@fog=0.5"], 3),
+    ],
+)
+def test_rules_without_a_file(rb, place, words, code):
+    assert rb("gate", "new", *words).code == code
+
+
+def test_other_outputs(rb, place, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    done = rb("gate", "new", "--min", "accuracy=0.99", "--junit", "made/gate.xml", "--summary", "gate.md")
+    assert ElementTree.parse(place / "made" / "gate.xml").getroot()[0].get("failures") == "1"
+    assert "INCONCLUSIVE" in (place / "gate.md").read_text(encoding="utf-8")
+    assert "\n::warning title=" in done.out
+    quiet = rb("gate", "new", "--min", "accuracy=0.99", "--json")
+    assert quiet.document["verdict"] == "INCONCLUSIVE"
+    assert quiet.err.startswith("::warning title=")
+
+
+def damaged(place):
+    (place / "bad").mkdir()
+    (place / "bad" / "run.json").write_text("{")
+
+
+def newer(place):
+    shutil.copytree(place / "new", place / "bad")
+    record = json.loads((place / "bad" / "run.json").read_text())
+    (place / "bad" / "run.json").write_text(json.dumps({**record, "schema_version": 99}))
+
+
+def no_parquet(place):
+    shutil.copytree(place / "new", place / "bad")
+    (place / "bad" / "samples.parquet").write_bytes(b"PAR1 and then nothing")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "said"),
+    [
+        (None, ["new"], "there is no rule"),
+        (None, ["nothing", "--min", "accuracy=0.5"], "nothing is no run"),
+        (None, [".", "--min", "accuracy=0.5"], "Give one of the runs in it, such as old"),
+        (None, ["new", "new", "--min", "accuracy=0.5"], "are the same run"),
+        (None, ["new", "--min", "acuracy=0.5"], "Did you mean 'accuracy'"),
+        (None, ["new", "--min", "accuracy"], "cannot read --min 'accuracy'"),
+        (None, ["new", "--min", "accuracy=much"], "'much' is not a number"),
+        (None, ["new", "--max-drop", "accuracy=-1"], "is no rule: Input should be greater than or equal to 0"),
+        (None, ["new", "--rule", "clean"], "unknown rule 'clean'"),
+        (None, ["new", "--config", "none.toml", "--min", "accuracy=0.5"], "cannot read none.toml"),
+        (None, ["new", "--max-drop", "accuracy=0.1", "--baseline", "none"], "none is no run"),
+        (damaged, ["bad", "--min", "accuracy=0.5"], "run.json is damaged"),
+        (newer, ["bad", "--min", "accuracy=0.5"], "schema version 99"),
+        (no_parquet, ["bad", "--min", "accuracy=0.5"], "samples.parquet is damaged"),
+    ],
+)
+def test_bad_input(refused, place, prepare, words, said):
+    if prepare is not None:
+        prepare(place)
+    assert said in refused("gate", *words)
+    assert not (place / "new" / "gate.json").exists()
+
+
+def test_malformed_toml_has_line_and_column(refused, place):
+    (place / "rb.toml").write_text("[[gate]]\nid = 'a'\nmin = = 3\n")
+    assert "rb.toml:3:7" in refused("gate", "new")
