@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "significance": set(),
     "comparison": {"intervals", "metrics", "paired_rows", "pairing", "runs", "significance"},
     "gates": {"runs", "pairing", "intervals", "metrics", "significance", "sweeps", "corruption_error"},
-    "config": {"gates"},
+    "config": {"gates", "registry", "descriptions", "references", "suites"},
     "corruption_error": {"names", "runs", "shifts"},
     "suites": {"names", "shifts"},
     "reports": {

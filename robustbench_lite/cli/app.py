@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from robustbench_lite import __version__, console
 from robustbench_lite.cli.attack import attack
 from robustbench_lite.cli.compare import compare
+from robustbench_lite.cli.config import group as config_group
 from robustbench_lite.cli.eval import evaluate
 from robustbench_lite.cli.gate import gate
 from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
@@ -117,6 +118,7 @@ def generate(
 
 
 app.command()(gate)
+app.add_typer(config_group(_PlainGroup))
 app.command()(report)
 app.command()(show)
 app.command()(compare)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from robustbench_lite.gates.rule import GateSettings, Rule
 
@@ -21,7 +21,10 @@ def _as_text(value: Any) -> Any:
     return ",".join(map(str, many)) if many and plain else value
 
 
-Numbers = Annotated[str, BeforeValidator(_as_text)]
+_NUMBERS = {"type": "array", "items": {"type": "number"}}
+Numbers = Annotated[
+    str, BeforeValidator(_as_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, _NUMBERS]})
+]
 
 
 class ModelConfig(_Section):
