@@ -71,8 +71,8 @@ def _judged(report: GateReport | None, about: list[View], n_views: int) -> Judge
 def _no_rules(about: list[View]) -> str:
     runs = "These runs were" if len(about) > 1 else "This run was"
     return (
-        f"{runs} measured and not judged: below is what was measured. Whether that is good enough, nobody has "
-        "laid down. rb gate judges a run by the rules of a configuration."
+        f"{runs} measured and not judged. No rule says here whether what was measured is good enough; rb gate "
+        "judges a run by the rules of a configuration."
     )
 
 

@@ -139,7 +139,7 @@ def test_the_difference_to_the_baseline_stands_beside_every_condition(make_run, 
     clean = found["clean"]
     assert (clean.broken, clean.mended) == (0, 37)
     low, high = (f"{100 * end:+.1f}" for end in (clean.low, clean.high))
-    assert f"+37.0 * {low} – {high} 0, 37" in words
+    assert f"+37.0 * {low} to {high} 0, 37" in words
     assert f"({sum(d.beyond_chance for d in found.values())} of 8;" in words
     assert "other.safetensors" in words
     assert "against the baseline" not in spoken(html_report(run))
