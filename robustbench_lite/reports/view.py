@@ -67,6 +67,11 @@ class View:
         return sweeps(self.run)
 
     @property
+    def of(self) -> str:
+        """Ends the names of landmarks, which must differ on a page of several runs."""
+        return f" of run {self.mark}" if self.mark else ""
+
+    @property
     def name(self) -> str:
         """What the run is called beside others."""
         return f"{self.mark} {self.record.model.spec}".strip()
