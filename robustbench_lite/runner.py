@@ -25,7 +25,7 @@ from robustbench_lite.recording import n_asked, record
 from robustbench_lite.registry import make, spec, without_severity
 from robustbench_lite.run_folder import RunFolder, new_id
 from robustbench_lite.saving import ImageWriter
-from robustbench_lite.search import TRIES, Found, check_ranges, most_spent, search
+from robustbench_lite.search import TRIES, Found, check_ranges, search
 from robustbench_lite.types import Condition, Shift, is_shift
 
 if TYPE_CHECKING:
@@ -282,33 +282,3 @@ def _searched(prepared: Prepared, ranges: str, on_progress: Callable[[Progress],
         batch_size=prepared.inputs.batch_size,
         on_progress=lambda *progress: on_progress(Progress(*progress)),
     )
-
-
-def cost(prepared: Prepared, until: Until | None = None) -> list[dict[str, Any]]:
-    """What every condition, or search for a breaking point, may cost at the most, per image, before it runs."""
-    if until is not None:
-        named = [without_severity(condition) for condition in prepared.conditions if condition.parts]
-        # The clean images are classified again in every round.
-        clean = {"condition": "clean", "forwards_per_sample": until.rounds(), "gradients_per_sample": 0}
-        most = {"severities": until.most(), "forwards_per_sample": until.most(), "gradients_per_sample": 0}
-        return [clean, *({"condition": name, **most} for name in named)]
-    rows = []
-    for condition in prepared.conditions:
-        costs = [attack.max_cost() for attack in condition.attacks]
-        rows.append(
-            {
-                "condition": spec(condition),
-                "forwards_per_sample": 1 + sum(c.forwards for c in costs),
-                "gradients_per_sample": sum(c.gradients for c in costs),
-            }
-        )
-    for ranges in prepared.ranges:  # the search, and the two conditions that it finds
-        spent = most_spent(prepared.classifier, ranges, prepared.tries)
-        rows.append(
-            {
-                "condition": ranges,
-                "forwards_per_sample": spent.forwards + 2,
-                "gradients_per_sample": spent.gradients,
-            }
-        )
-    return rows

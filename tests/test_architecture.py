@@ -112,6 +112,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": {"registry", "applying", "classifiers", "data", "search_refining", "search_space"},
     "severities": {"registry", "data", "applying", "shifts"},
     "previews": {"registry", "data", "applying", "shifts", "sheets"},
+    "estimating": {"registry", "attacks", "classifiers", "evaluation", "guarding", "search"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),
         *("inputs", "breaking", "run_folder", "search", "guarding", "outliers"),

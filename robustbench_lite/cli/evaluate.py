@@ -86,7 +86,7 @@ def run_evaluation(
         for line in [*prepared.classifier.notes, *of_data, *prepared.notes]:
             console.note(f"note: {line}")
     if common.dry_run:
-        _print_plan(prepared, until, as_json=common.json)
+        _print_plan(prepared, until, as_json=common.json, quiet=common.quiet)
         return
     with console.progress_bar(quiet=common.quiet) as update:
         run = runner.run(
@@ -166,17 +166,22 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, baseline: Run | None = No
         console.note(f"As a page: rb report {run.path}")
 
 
-def _print_plan(prepared: Any, until: Until | None, *, as_json: bool) -> None:
-    from robustbench_lite.reports.listing import plan_table
-    from robustbench_lite.runner import cost
+def _print_plan(prepared: Any, until: Until | None, *, as_json: bool, quiet: bool) -> None:
+    from robustbench_lite.estimating import plan
+    from robustbench_lite.reports.plan import plan_table, time_told
 
-    plan = {
+    with console.busy("timing a few images", quiet=quiet):
+        found = plan(prepared, until)
+    document = {
         "model": prepared.classifier.spec,
         "data": prepared.dataset.spec,
         "n": len(prepared.dataset),
-        "conditions": cost(prepared, until),
+        "conditions": found.conditions,
+        "seconds": found.seconds,
+        "timed": found.timed,
     }
     if as_json:
-        console.print_json(plan)
+        console.print_json(document)
     else:
-        console.stdout().print(plan_table(plan))
+        console.stdout().print(plan_table(document))
+        sys.stdout.write(time_told(found.conditions, found.timed) + "\n")

@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from robustbench_lite import descriptions, registry
 from robustbench_lite.descriptions import Description
@@ -15,8 +15,6 @@ from robustbench_lite.specs import without
 from robustbench_lite.suites import Suite, suites
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from robustbench_lite.config.schema import SuiteConfig
 
 KINDS = {
@@ -96,25 +94,3 @@ def _family(entry: Entry) -> tuple[int, str]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent=_INDENT, break_on_hyphens=False)
-
-
-def plan_table(plan: Mapping[str, Any]) -> Table:
-    """What every condition may cost at the most."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"{plan['model']} on {plan['data']}, {plan['n']} images", title_justify="left")
-    table.add_column("condition", overflow="fold")
-    searched = any("severities" in row for row in plan["conditions"])
-    if searched:
-        table.add_column("severities at most", justify="right")
-    table.add_column("forwards at most", justify="right")
-    table.add_column("gradients at most", justify="right")
-    for row in plan["conditions"]:
-        table.add_row(
-            Text(row["condition"]),
-            *([str(row.get("severities", ""))] if searched else []),
-            str(row["forwards_per_sample"] * plan["n"]),
-            str(row["gradients_per_sample"] * plan["n"]),
-        )
-    return table

@@ -1,0 +1,60 @@
+"""What a run would do and how long it may take, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def plan_table(plan: Mapping[str, Any]) -> Table:
+    """What every condition, and all of them, may cost at the most."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows, n = plan["conditions"], plan["n"]
+    table = Table(title=f"{plan['model']} on {plan['data']}, {n} images", title_justify="left", show_footer=True)
+    searched = any("severities" in row for row in rows)
+    table.add_column("condition", overflow="fold", footer="in total")
+    if searched:
+        table.add_column("severities at most", justify="right")
+    for kind in ("forwards", "gradients"):
+        total = sum(row[f"{kind}_per_sample"] for row in rows) * n
+        table.add_column(f"{kind} at most", justify="right", footer=str(total))
+    table.add_column("time", justify="right", footer=duration(plan["seconds"]))
+    for row in rows:
+        table.add_row(
+            Text(row["condition"]),
+            *([str(row.get("severities", ""))] if searched else []),
+            str(row["forwards_per_sample"] * n),
+            str(row["gradients_per_sample"] * n),
+            "" if row["seconds"] is None else duration(row["seconds"]),
+        )
+    return table
+
+
+def time_told(rows: Sequence[Mapping[str, Any]], timed: int) -> str:
+    """The time in a sentence: of what takes as long as it takes, and of attacks, which may stop long before.
+
+    Args:
+        rows: of the plan.
+        timed: images that were timed.
+    """
+    told = f"about {duration(sum(row['seconds'] or 0 for row in rows if not row['attacks']))}"
+    if any(row["attacks"] for row in rows):
+        most = duration(sum(row["seconds"] or 0 for row in rows if row["attacks"]))
+        told += f", and at most {most} for attacks, less the more images are fooled,"
+    if any(row["seconds"] is None for row in rows):
+        told += ", and the search for the worst case"
+    return f"time: {told} on this machine (measured on {timed} images)"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min``, ``2.5 h``: as exact as an estimate is."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            count = seconds / length
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "min" else f"{count:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"

@@ -1,0 +1,100 @@
+"""What ``--dry-run`` says of the time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from robustbench_lite import load_classifier, load_dataset
+from robustbench_lite.classifiers.classifier import Classifier
+from robustbench_lite.estimating import Line, _line, plan
+from robustbench_lite.registry import make
+from robustbench_lite.reports.plan import duration, time_told
+from robustbench_lite.runner import Inputs, Prepared, prepare
+
+SLOW = """
+import time
+from dataclasses import dataclass
+
+from robustbench_lite.types import Shift
+
+
+@dataclass(frozen=True)
+class Slow(Shift):
+    'Takes its time.'
+
+    severity: float = 3.0
+    batch_s: float = 0.0
+    image_s: float = 0.0
+
+    def __call__(self, images, streams):
+        time.sleep(self.batch_s + self.image_s * len(images))
+        return images
+"""
+
+
+def test_a_line_through_two_sizes_gives_what_a_batch_and_an_image_take():
+    line = _line([(4, 9.0), (16, 2.6), (64, 7.4)])
+    assert line == pytest.approx(Line(1.0, 0.1))
+    assert line.of(100, 40) == pytest.approx(3 * 1.0 + 100 * 0.1)
+    assert _line([(4, 0.8)]) == pytest.approx(Line(0, 0.2))
+
+
+def test_a_line_stays_between_nothing_and_all_of_it():
+    assert _line([(16, 3.0), (64, 2.0)]) == pytest.approx(Line(2.0, 0.0))  # the first had to warm up
+    assert _line([(16, 0.1), (64, 6.4)]) == pytest.approx(Line(0.0, 0.1))
+    assert Line(1, 2).less(Line(2, 1), 0.5) == Line(0, 0.5)
+
+
+@pytest.mark.parametrize("arguments", ["batch_s=0.2", "image_s=0.01"])
+def test_the_estimate_is_near_the_truth(tmp_path, monkeypatch, arguments):
+    """Of a shift that sleeps: 300 images in batches of 100 take 0.6 s, or 3 s."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    monkeypatch.chdir(tmp_path)
+    truth = 0.6 if "batch" in arguments else 3.0
+    prepared = prepare(Inputs(first=300, batch_size=100), [f"slow.py:Slow({arguments})"])
+    found = plan(prepared)
+    assert found.timed == 64
+    _, row = found.conditions
+    assert truth * 0.9 < row["seconds"] < truth * 2.5  # a busy machine may add to it
+    assert found.seconds == pytest.approx(sum(r["seconds"] for r in found.conditions))
+
+
+def test_attacks_cost_more_the_more_they_may_do():
+    rows = plan(
+        prepare(Inputs(first=200), ["fgsm", "pgd", "pgd(steps=400)", "night(severity=2) + pgd"])
+    ).conditions
+    seconds = {row["condition"]: row["seconds"] for row in rows}
+    assert seconds["fgsm(eps=0.1)"] < seconds["pgd(eps=0.1)"] < seconds["pgd(eps=0.1, steps=400)"]
+    assert seconds["night(severity=2) + pgd(eps=0.1)"] > seconds["pgd(eps=0.1)"]
+    assert [row["attacks"] for row in rows] == [False, True, True, True, True]
+
+
+def test_few_images_and_a_function_without_gradients_are_timed_too():
+    network = load_classifier("demo")
+    scores = Classifier(lambda images: network(torch.as_tensor(images)).numpy())
+    prepared = Prepared(
+        Inputs(), scores, load_dataset("digits", first=3), [make("clean"), make("square(eps=0.1)")]
+    )
+    found = plan(prepared)
+    assert found.timed == 3
+    assert found.conditions[1]["seconds"] > found.conditions[0]["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.004, "0.004 s"), (0.31, "0.3 s"), (12.4, "12 s"), (89, "89 s"), (95, "2 min"), (5300, "88 min")],
+)
+def test_durations_are_told_as_exactly_as_they_are_known(seconds, told):
+    assert duration(seconds) == told
+    assert duration(9000) == "2.5 h"
+    assert duration(90_000) == "25 h"
+
+
+def test_the_sentence_tells_what_stops_early_from_what_does_not():
+    fixed, attack, search = (
+        {"seconds": s, "attacks": a} for s, a in ((180.0, False), (600.0, True), (None, False))
+    )
+    assert time_told([fixed], 16) == "time: about 3 min on this machine (measured on 16 images)"
+    assert "about 3 min, and at most 10 min for attacks" in time_told([fixed, attack], 16)
+    assert "about 3 min, and the search" in time_told([fixed, search], 16)
