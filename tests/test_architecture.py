@@ -65,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "gates",
         "config",
     },
+    "pytest_plugin": {"config", "gates", "reports", "runs"},
     "examples": {"runs"},
     "saving": {"data", "examples"},
     "training": {
@@ -120,6 +121,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
 WITHOUT_TORCH = (
+    "pytest_plugin",
     "errors",
     "rng",
     "specs",

@@ -16,7 +16,7 @@ from robustbench_lite.config.schema import Config
 from robustbench_lite.errors import InputError
 
 IN_FILE, VARIABLE, SET, OPTION = 1, 2, 3, 4
-_NOT_OURS = ("RB_DEBUG",)  # it means something, and is no key
+_NOT_OURS = ("RB_DEBUG", "RB_RUN")  # they mean something, and are no keys
 
 # What is said of one network or data set, and means nothing for another: the key, and the one that it goes with.
 # Sizes and channels are those that the network takes.

@@ -83,7 +83,13 @@ def test_it_is_another_environment(python, runs, name):
         ["ls", "shifts", "--json"],
         ["show", "one"],
         ["show", "one", "--json"],
+        ["ls", "suites"],
         ["report", "one"],
+        ["report", "one", "other", "--out", "both.html"],
+        ["gate", "one", "--min", "accuracy=0.5", "--junit", "gate.xml", "--summary", "gate.md"],
+        ["gate", "one", "--baseline", "other", "--max-drop", "accuracy@night(*)=0.5", "--json"],
+        ["compare", "one", "other"],
+        ["compare", "one", "other", "--format", "html", "--out", "compared.html"],
     ],
     ids=" ".join,
 )
