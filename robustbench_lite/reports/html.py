@@ -26,6 +26,7 @@ from robustbench_lite.reports import (
     classes,
     conditions,
     evidence,
+    gallery,
     guard,
     mapping,
     pictures,
@@ -48,7 +49,7 @@ _SECTIONS = (
     ("conditions", "Clean images against every condition", conditions.values),
     ("severity", "Accuracy against severity", severity.values),
     ("classes", "Classes", classes.values),
-    ("examples", "Examples", pictures.values),
+    ("examples", "Examples", gallery.values),
     ("outliers", "Outliers", guard.values),
     ("attacks", "Attacks, and trust in the numbers", attacks.values),
     ("evidence", "Evidence", evidence.values),
@@ -82,7 +83,8 @@ def html_report(
     """The page.
 
     Every text of the run is escaped, and freed of control characters and marks that turn its direction; the
-    page's own policy allows no script, no request, and no style but its own.
+    page's own policy allows no request, and no script and style but its own. The script sorts tables and enlarges
+    pictures; without it everything can be read.
 
     Args:
         run: what is shown; several are shown side by side, and then one by one.
@@ -97,14 +99,15 @@ def html_report(
     about = about or ReportConfig()
     found = views(runs, baseline, gates)
     environment = _environment()
-    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    style, script = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     page = environment.get_template("report.html.j2").render(
         title=about.title or _title(found),
         kicker=" · ".join(filter(None, ("Robustness report", about.organisation, about.product))),
         alarms=[f"{view.mark} {alarm}".strip() for view in found for alarm in words.alarms(view.run)],
         parts=_parts(environment, found, about),
         style=Markup(style),
-        policy=_policy(style),
+        script=Markup(script),
+        policy=_policy(style, script),
     )
     return page + "\n"
 
@@ -191,7 +194,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(drawing=severity, shapes=rules.SHAPES)
+    environment.globals.update(drawing=severity, shapes=rules.SHAPES, heat=pictures.HEAT)
     environment.filters.update(
         number=words.number,
         parameters=_parameters,
@@ -219,10 +222,16 @@ def _signed(change: float) -> str:
     return "0.0" if float(points) == 0 else points.replace("-", "−")
 
 
-def _policy(style: str) -> str:
-    """A content security policy that allows this style, pictures in the page, and nothing else."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def _policy(style: str, script: str) -> str:
+    """A content security policy that allows this style, this script, pictures in the page, and nothing else."""
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _parameters(parts: list[dict[str, Any]]) -> str:

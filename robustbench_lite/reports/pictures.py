@@ -1,10 +1,9 @@
-"""Examples of a run as pictures in the page: as they are, changed, and the difference made visible."""
+"""Pictures of an example for the page: before, after, the difference amplified, and where it is."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,16 +12,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from robustbench_lite.records import Example
-from robustbench_lite.reports.view import Values, View
-from robustbench_lite.reports.words import class_name, number, percent
-from robustbench_lite.runs import Run
+from robustbench_lite.reports.words import number, percent
 
-PER_CONDITION = 6
-IN_ALL = 60
 SMALL = 64  # pixels a side: shown enlarged, and kept lossless
-LARGEST = 224  # pixels a side
 PIXEL_LIMIT = 25_000_000  # a small file can hold a picture that fills the memory
 FACTORS = (100, 50, 20, 10, 5, 2, 1, 0.5)
+
+# One hue (75° in OKLCH) whose lightness rises in equal steps from 0.18 to 0.90: the order is seen without colour.
+HEAT = ("#1b0f01", "#523708", "#926415", "#d89623", "#fdd7a4")
+_BLUR = 1 / 56  # of the longer side: 4 of 224 pixels, nothing of 8
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -35,78 +33,39 @@ class Picture(NamedTuple):
     small: bool
 
 
-class Shown(NamedTuple):
-    """One example; without pictures where their files are missing or damaged."""
+class Size(NamedTuple):
+    """How large and how faithful pictures are kept: pixels of the longer side, and WebP's quality."""
 
-    role: str
-    file: str
-    label: str
-    before: str
-    after: str
-    right_before: bool
-    right_after: bool
-    confidence: str
-    how: str
-    pictures: list[Picture]
+    side: int
+    quality: int
+    difference: int  # pixels; noise hardly compresses
+    heat: int  # pixels; it is smooth
 
 
-class Gallery(NamedTuple):
-    """Examples by condition, worst first, and how many were left out."""
-
-    conditions: list[tuple[str, list[Shown]]]
-    left_out: int
+# Up to so many examples, each of them so large: together below 2.2 MB, 3 MB in the page, also where all of
+# them are noise (benchmarks/report_size.py).
+SIZES = ((40, Size(224, 80, 168, 112)), (90, Size(160, 70, 112, 80)), (200, Size(128, 50, 64, 56)))
 
 
-def values(view: View) -> Values:
-    """Section 6 of the page: examples."""
-    return {"gallery": gallery(view.run)}
+def size_for(count: int) -> Size:
+    """The size of the pictures on a page with so many examples."""
+    return next((size for most, size in SIZES if count <= most), SIZES[-1][1])
 
 
-def gallery(run: Run) -> Gallery:
-    """Examples of every condition, as many as a page can hold."""
-    examples = run.record.examples
-    by_condition: dict[str, list[Example]] = {}
-    for example in examples:
-        by_condition.setdefault(example.condition, []).append(example)
-    limit = max(1, min(PER_CONDITION, IN_ALL // max(1, len(by_condition))))
-    chosen = [(spec, _choose(found, limit)) for spec, found in by_condition.items()][:IN_ALL]
-    left_out = len(examples) - sum(len(found) for _, found in chosen)
-    return Gallery([(spec, [_show(run, e) for e in found]) for spec, found in chosen], left_out)
-
-
-def _choose(examples: list[Example], limit: int) -> list[Example]:
-    """Worst first, but room for ordinary ones: the worst alone would paint too dark a picture."""
-    worst = [e for e in examples if e.role == "worst"]
-    ordinary = [e for e in examples if e.role == "ordinary"]
-    ordinary = ordinary[: max(limit // 3, limit - len(worst))]
-    return [*worst[: limit - len(ordinary)], *ordinary]
-
-
-def _show(run: Run, example: Example) -> Shown:
-    record = run.record
-    return Shown(
-        role=example.role,
-        file=example.file,
-        label=class_name(record, example.label),
-        before=class_name(record, example.clean_prediction),
-        after=class_name(record, example.prediction),
-        right_before=example.clean_prediction == example.label,
-        right_after=example.prediction == example.label,
-        confidence=percent(example.confidence, 0),
-        how=example.how,
-        pictures=list(_pictures(run.path, example)),
-    )
-
-
-def _pictures(folder: Path, example: Example) -> Iterator[Picture]:
+def pictures(folder: Path, example: Example, size: Size) -> list[Picture]:
+    """The four pictures of an example; none where a file is missing or damaged."""
     clean, changed = _read(folder, example.clean), _read(folder, example.changed)
     if clean is None or changed is None or clean.shape != changed.shape:
-        return
+        return []
     difference, factor = amplified_difference(clean, changed)
-    yield _picture(clean, "as it is")
-    yield _picture(changed, "changed")
-    words = "no difference" if factor is None else f"difference × {number(factor)}"
-    yield _picture(difference, words, exact=True)
+    heat, peak = heat_map(clean, changed)
+    amplified = "no difference" if factor is None else f"difference ×\N{NO-BREAK SPACE}{number(factor)}"
+    return [
+        _picture(clean, "before", size.side, size.quality),
+        _picture(changed, "after", size.side, size.quality),
+        _picture(difference, amplified, size.difference, 40, exact=True),
+        _picture(heat, f"where, up to {percent(peak)}", size.heat, size.quality),
+    ]
 
 
 def _read(folder: Path, name: str) -> Pixels | None:
@@ -142,16 +101,37 @@ def amplified_difference(clean: Pixels, changed: Pixels) -> tuple[Pixels, float 
     return np.clip(np.round(127.5 + factor * signed), 0, 255).astype(np.uint8), factor
 
 
-def _picture(pixels: Pixels, words: str, exact: bool = False) -> Picture:
+def heat_map(clean: Pixels, changed: Pixels) -> tuple[Pixels, float]:
+    """Where a picture was changed, in the colours of ``HEAT``, and the change that the brightest stands for.
+
+    The size of the difference, as the mean over the channels, smoothed with a Gaussian of one 56th of the longer
+    side so that a place is seen rather than single pixels; scaled to its own largest value.
+
+    Args:
+        clean: (H, W, C).
+        changed: same shape.
+
+    Returns:
+        (H, W, 3), and a share of the range from black to white.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    change = np.abs(changed.astype(np.float32) - clean.astype(np.float32)).mean(axis=2) / 255
+    change = gaussian_filter(change, _BLUR * max(change.shape))
+    peak = float(change.max(initial=0))
+    colours = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in HEAT], dtype=np.float32)
+    place = change / peak if peak > 0 else change
+    stops = np.linspace(0, 1, len(HEAT))
+    found = np.stack([np.interp(place, stops, colours[:, k]) for k in range(3)], axis=-1)
+    return found.round().astype(np.uint8), peak
+
+
+def _picture(pixels: Pixels, words: str, side: int, quality: int, *, exact: bool = False) -> Picture:
     """Encode pixels; ``exact`` keeps single pixels when shrinking, which averaging would turn to grey."""
     image = Image.fromarray(pixels)
     small = max(image.size) <= SMALL
-    filter_ = Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS
-    image.thumbnail((LARGEST, LARGEST), filter_)
     buffer = io.BytesIO()
-    if small:
-        image.save(buffer, "PNG", optimize=True)
-    else:
-        image.save(buffer, "WEBP", quality=60 if exact else 85)
-    kind = "png" if small else "webp"
-    return Picture(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", words, small)
+    if not small:
+        image.thumbnail((side, side), Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS)
+    image.save(buffer, "WEBP", lossless=small, quality=80 if small else quality)
+    return Picture(f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}", words, small)

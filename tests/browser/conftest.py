@@ -66,3 +66,15 @@ def open_page(browser):
     yield opening
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def violations():
+    """What axe-core finds in a page, or in what a selector finds, with the first place of each."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+    def found(page, within="html"):
+        report = axe.run(page, within).response["violations"]
+        return [(v["id"], v["help"], v["nodes"][0]["html"][:300]) for v in report]
+
+    return found

@@ -40,7 +40,7 @@ class Page(HTMLParser):
 
     @property
     def words(self):
-        joined = " ".join(data for where, data in self.texts if where != "style")
+        joined = " ".join(data for where, data in self.texts if where not in ("style", "script"))
         return " ".join(joined.split())
 
 

@@ -175,13 +175,16 @@ def test_curves_differ_by_the_other_arguments_and_reach_beyond_severity_five(mak
     assert max(float(p.get("cx")) for p in curves[0].findall("circle")) <= 288
 
 
-def test_examples_show_three_pictures_and_both_answers_by_name(make_run):
+def test_examples_show_four_pictures_and_both_answers_by_name(make_run):
     page = Page(html_report(make_run(class_names=[f"kind {i}" for i in range(10)])))
     images = page.all("img")
-    assert len(images) == 7 * 2 * 3
-    assert all(image["src"].startswith("data:image/png;base64,") and image["class"] == "small" for image in images)
-    assert images[2]["alt"] == "digit-0.png, difference × 5"
-    assert "digit-0.png label kind 0 as it is kind 0 , right changed kind 1 , wrong , 87 % sure" in page.words
+    assert len(images) == 7 * 2 * 4
+    assert all(
+        image["src"].startswith("data:image/webp;base64,") and image["class"] == "small" for image in images
+    )
+    assert images[2]["alt"] == "digit-0.png, difference ×\N{NO-BREAK SPACE}5"
+    assert images[3]["alt"].startswith("digit-0.png, where, up to 9.8")  # 25 of 255
+    assert "digit-0.png label kind 0 before kind 0 , right after kind 1 , wrong , 87 % sure id id0" in page.words
     roles = page.text("span")
     assert roles.index("worst") < roles.index("ordinary")
 
