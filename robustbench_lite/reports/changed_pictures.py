@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from robustbench_lite.changed_images import Changed, ChangedImage
-from robustbench_lite.reports import pictures
-from robustbench_lite.reports.pictures import Picture, Pixels
+from robustbench_lite.reports.pictures import Picture, Pixels, encoded, read_picture, size_for
 from robustbench_lite.reports.words import class_name, percent
 from robustbench_lite.runs import Run
 
 IN_ALL = 60  # images with pictures on a page
+_SIZE = size_for(IN_ALL)
 
 
 class Answer(NamedTuple):
@@ -93,14 +93,14 @@ class Album:
     def _pictures(self, condition: str, image: ChangedImage) -> list[Picture]:
         seen = [self._seen(side, condition, image) for side in (0, 1)]
         clean = next((p for side in (0, 1) if (p := self._unchanged(side, image)) is not None), None)
-        found = [] if clean is None else [pictures._picture(clean, "as it is")]
+        found = [] if clean is None else [_small(clean, "as it is")]
         if condition == "clean":
             return found
         there = [pixels for pixels in seen if pixels is not None]
         if there and (condition in self._alike or (len(there) == 2 and np.array_equal(there[0], there[1]))):
-            return [*found, pictures._picture(there[0], "changed, for both")]
+            return [*found, _small(there[0], "changed, for both")]
         changed = [
-            pictures._picture(pixels, f"as {letter} saw it")
+            _small(pixels, f"as {letter} saw it")
             for letter, pixels in zip(self._letters, seen, strict=True)
             if pixels is not None
         ]
@@ -109,12 +109,12 @@ class Album:
     def _seen(self, side: int, condition: str, image: ChangedImage) -> Pixels | None:
         run = self._sides[side]
         name = self._changed[side].get((condition, image.sample_id)) or self._saved_as(side, condition, image)
-        return None if name is None else pictures._read(run.path, name)
+        return None if name is None else read_picture(run.path, name)
 
     def _unchanged(self, side: int, image: ChangedImage) -> Pixels | None:
         run = self._sides[side]
         name = self._clean[side].get(image.sample_id) or self._saved_as(side, "clean", image)
-        return None if name is None else pictures._read(run.path, name)
+        return None if name is None else read_picture(run.path, name)
 
     def _saved_as(self, side: int, condition: str, image: ChangedImage) -> str | None:
         """The file that --save-images has written."""
@@ -122,3 +122,7 @@ class Album:
         if saved is None:
             return None
         return str(PurePosixPath(saved).with_suffix("") / f"{image.place:06d}-{image.sample_id}.png")
+
+
+def _small(pixels: Pixels, words: str) -> Picture:
+    return encoded(pixels, words, _SIZE.side, _SIZE.quality)

@@ -1,10 +1,8 @@
-"""A comparison of runs as one page that opens from disk, fetches nothing and runs nothing."""
+"""A comparison of runs as one page that opens from disk, and fetches nothing."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
-
-from markupsafe import Markup
 
 from robustbench_lite.comparison import Comparison, Difference
 from robustbench_lite.reports import comparison_words as words
@@ -32,8 +30,6 @@ def comparison_html(comparison: Comparison, changed: AllChanged, limit: int) -> 
         limit: at most so many broken and so many mended of each condition are shown.
     """
     names = words.named(comparison)
-    folder = html._TEMPLATES
-    style = "".join((folder / name).read_text(encoding="utf-8") for name in ("report.css", "comparison.css"))
     others = [
         (name.letter, [(d.condition, o, words.other(o)) for d in one.differences for o in d.others])
         for name, one in zip(names[1:], comparison.compared, strict=True)
@@ -54,8 +50,7 @@ def comparison_html(comparison: Comparison, changed: AllChanged, limit: int) -> 
         ],
         sections=_sections(comparison, changed, limit),
         limit=limit,
-        style=Markup(style),
-        policy=html._policy(style),
+        **html.inlined("report.css", "comparison.css"),
     )
     return page + "\n"
 

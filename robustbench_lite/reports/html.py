@@ -99,15 +99,12 @@ def html_report(
     about = about or ReportConfig()
     found = views(runs, baseline, gates)
     environment = _environment()
-    style, script = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     page = environment.get_template("report.html.j2").render(
         title=about.title or _title(found),
         kicker=" · ".join(filter(None, ("Robustness report", about.organisation, about.product))),
         alarms=[f"{view.mark} {alarm}".strip() for view in found for alarm in words.alarms(view.run)],
         parts=_parts(environment, found, about),
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
+        **inlined("report.css"),
     )
     return page + "\n"
 
@@ -222,12 +219,19 @@ def _signed(change: float) -> str:
     return "0.0" if float(points) == 0 else points.replace("-", "−")
 
 
-def _policy(style: str, script: str) -> str:
-    """A content security policy that allows this style, this script, pictures in the page, and nothing else."""
-    return (
+def inlined(*styles: str) -> dict[str, Markup | str]:
+    """Style and script of a page, and a policy that allows these, pictures in the page, and nothing else.
+
+    Args:
+        styles: files among the templates, put together.
+    """
+    style = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in styles)
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
+    return {"style": Markup(style), "script": Markup(script), "policy": policy}
 
 
 def _hash(text: str) -> str:

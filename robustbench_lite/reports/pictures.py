@@ -54,21 +54,21 @@ def size_for(count: int) -> Size:
 
 def pictures(folder: Path, example: Example, size: Size) -> list[Picture]:
     """The four pictures of an example; none where a file is missing or damaged."""
-    clean, changed = _read(folder, example.clean), _read(folder, example.changed)
+    clean, changed = read_picture(folder, example.clean), read_picture(folder, example.changed)
     if clean is None or changed is None or clean.shape != changed.shape:
         return []
     difference, factor = amplified_difference(clean, changed)
     heat, peak = heat_map(clean, changed)
     amplified = "no difference" if factor is None else f"difference ×\N{NO-BREAK SPACE}{number(factor)}"
     return [
-        _picture(clean, "before", size.side, size.quality),
-        _picture(changed, "after", size.side, size.quality),
-        _picture(difference, amplified, size.difference, 40, exact=True),
-        _picture(heat, f"where, up to {percent(peak)}", size.heat, size.quality),
+        encoded(clean, "before", size.side, size.quality),
+        encoded(changed, "after", size.side, size.quality),
+        encoded(difference, amplified, size.difference, 40, exact=True),
+        encoded(heat, f"where, up to {percent(peak)}", size.heat, size.quality),
     ]
 
 
-def _read(folder: Path, name: str) -> Pixels | None:
+def read_picture(folder: Path, name: str) -> Pixels | None:
     """A picture below the run folder as (H, W, 3), or None where there is none that can be shown."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
@@ -126,8 +126,8 @@ def heat_map(clean: Pixels, changed: Pixels) -> tuple[Pixels, float]:
     return found.round().astype(np.uint8), peak
 
 
-def _picture(pixels: Pixels, words: str, side: int, quality: int, *, exact: bool = False) -> Picture:
-    """Encode pixels; ``exact`` keeps single pixels when shrinking, which averaging would turn to grey."""
+def encoded(pixels: Pixels, words: str, side: int, quality: int, *, exact: bool = False) -> Picture:
+    """Pixels (H, W, 3) as WebP; ``exact`` keeps single ones when shrinking, which averaging would turn to grey."""
     image = Image.fromarray(pixels)
     small = max(image.size) <= SMALL
     buffer = io.BytesIO()

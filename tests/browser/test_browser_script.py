@@ -6,7 +6,7 @@ from full_page import full_run
 from robustbench_lite.reports.html import html_report
 
 TABLE = """
-<div class="scroll" tabindex="0" role="region" aria-label="made up"><table id="made"><thead><tr>
+<div class="scroll" tabindex="0" role="group" aria-label="made up"><table id="made"><thead><tr>
 <th scope="col">name</th><th scope="col" class="n">value</th><th scope="col" class="plot">drawn</th>
 <th scope="col">same</th>
 </tr></thead><tbody>ROWS</tbody></table></div></main>"""
