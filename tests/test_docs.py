@@ -204,13 +204,8 @@ def install_entry_points(toml, folder):
     registry._entry_points.cache_clear()
 
 
-SLOW = {"quickstart.md", "attacks.md"}
-
-
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(p, marks=pytest.mark.slow if p in SLOW else ()) for p in PAGES if lines(p, "console")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if lines(page, "console")])
 def test_commands_run(page, place):
     for block in blocks(page, "python"):
         if match := re.match(r"# ([\w/]+\.py)\n(.+)", block, re.DOTALL):

@@ -41,6 +41,7 @@ def test_of_8_bit_images_every_value_is_on_the_grid_and_the_budget_holds(norm):
     torch.testing.assert_close(read, found, atol=1e-7, rtol=0)
 
 
+@pytest.mark.slow
 def test_linf_takes_the_nearest_level_that_is_allowed():
     clean = noise((1, 4000), 2)
     eps = 0.7 / 255

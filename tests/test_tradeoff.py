@@ -100,6 +100,7 @@ def test_the_numbers_are_those_of_evaluate_on_the_files(compared, digits):
         before = before or right
 
 
+@pytest.mark.slow
 def test_the_networks_are_those_of_train(compared, digits):
     found, folder = compared
     for row, recipe in zip(found.rows, (Recipe(), *RECIPES.values()), strict=True):
@@ -132,6 +133,7 @@ def test_the_table_has_a_row_per_recipe_and_a_column_per_shift(compared):
     assert {"clean_accuracy", "robust_accuracy", "times", "night(severity=3)"} <= set(table.columns)
 
 
+@pytest.mark.slow
 def test_the_same_again_but_for_the_time(digits, tmp_path):
     timed = {"seconds", "cpu_seconds", "times", "cpu_times"}
     found = [short(digits, RECIPES, tmp_path / name).document() for name in "ab"]
@@ -171,6 +173,7 @@ def test_ctrl_c_keeps_what_is_finished(digits, tmp_path):
     assert [file.name for file in tmp_path.glob("*.safetensors")] == ["standard.safetensors"]
 
 
+@pytest.mark.slow
 def test_resume_trains_only_what_is_not_there(digits, tmp_path, monkeypatch):
     first = short(digits, RECIPES, tmp_path)
     trained = []
@@ -191,6 +194,7 @@ def test_resume_trains_only_what_is_not_there(digits, tmp_path, monkeypatch):
     assert len(trained) == 2
 
 
+@pytest.mark.slow
 def test_resume_goes_on_with_the_one_that_was_stopped(digits, tmp_path):
     options = rb.TrainingOptions(epochs=3)
 

@@ -75,6 +75,7 @@ def test_budgets_follow_how_near_an_image_is_to_falling():
     assert spent[1e-3] < 0.6 * spent[20.0]
 
 
+@pytest.mark.slow
 def test_a_verdict_depends_on_no_other_image():
     classifier = sound()
     x, y, streams = right_digits(classifier, 24)
@@ -88,6 +89,7 @@ def test_a_verdict_depends_on_no_other_image():
         assert torch.allclose(alone.images, together.images[part], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_sample_is_the_same_for_every_batch_size_and_stands_in_the_record():
     attack = Adaptive(eps=0.06)
     runs = [evaluate(sound(), digits(24), [attack], batch_size=size, probes=False) for size in (13, 24)]
@@ -115,6 +117,7 @@ def test_it_breaks_a_network_that_hides_its_gradient():
     assert "square" in set(result.samples["by"].dropna())
 
 
+@pytest.mark.slow
 def test_it_is_never_above_pgd_and_a_healthy_network_raises_no_hard_alarm():
     specs = ["pgd(eps=0.06, steps=100, restarts=3, loss=margin)", "adaptive(eps=0.06)"]
     result = evaluate(sound(), digits(), specs, probes=False)
@@ -132,6 +135,7 @@ def test_a_sample_that_falls_as_a_whole_says_nothing_of_margins():
     assert not result.samples.set_index("condition").loc["adaptive(eps=0.5)", "correct"].any()
 
 
+@pytest.mark.slow
 def test_without_a_sample_nothing_is_left_out():
     assert UNKNOWN.slope == float("inf")
     classifier = sound()

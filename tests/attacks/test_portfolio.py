@@ -87,6 +87,7 @@ def test_autoattack_has_the_published_budgets():
         AutoAttack(version="plus")
 
 
+@pytest.mark.slow
 def test_autoattack_finds_what_its_members_find():
     classifier, x, y, streams = small_setting(12)
     attack = attack_of("autoattack(eps=0.02)")

@@ -60,6 +60,7 @@ def detector(rb, parts):
 FIT = ("--score", "pca(components=8)", "--false-alarms", "0.05", "--no-probes")
 
 
+@pytest.mark.slow
 def test_fit_with_nothing_said(rb, tmp_path):
     done = rb("outliers", "fit", "--json")
     assert done.code == 0

@@ -67,6 +67,7 @@ def same_verdicts(one, other):
     pd.testing.assert_frame_equal(by_sample(one)[columns], by_sample(other)[columns])
 
 
+@pytest.mark.slow
 def test_batches_order_and_halves_make_no_difference():
     classifier = network()
     data = labelled_by(classifier, dataset())

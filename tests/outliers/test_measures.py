@@ -48,6 +48,7 @@ def test_no_outlier_or_no_normal_image_is_refused():
         auroc(np.array([0.0, np.nan]), np.zeros(3))
 
 
+@pytest.mark.slow
 def test_the_draws_are_a_bootstrap():
     """The spread of the draws is that of resampling by hand."""
     random = np.random.default_rng(0)

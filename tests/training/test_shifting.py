@@ -273,6 +273,7 @@ def test_the_same_seed_the_same_network():
     assert shas[0] != Classifier(train("linear", *digits, options).network).weights_sha256
 
 
+@pytest.mark.slow
 def test_a_network_that_has_seen_the_night():
     """On 400 digits, one small network per recipe: the share of the test images that are right at night."""
     sets = [load_dataset("digits", split=split, limit=400) for split in ("train", "val", "test")]
