@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robustbench_lite import console
 from robustbench_lite.cli.options import Baseline
+
+if TYPE_CHECKING:
+    from robustbench_lite.config.reading import Loaded
+    from robustbench_lite.gates.verdict import GateReport
+    from robustbench_lite.runs import Run
 
 
 @console.guarded
@@ -25,7 +30,8 @@ def report(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", help="A configuration: product, intended use, who signs. (default: rb.toml here)"
+            "--config",
+            help="Judge the runs now by the rules of this file, which also has product, use and who signs.",
         ),
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="The heading of the page.")] = None,
@@ -42,13 +48,28 @@ def report(
     from robustbench_lite.reports.html import write_report
     from robustbench_lite.runs import read_run
 
-    about = load_config(config).config.report
+    loaded = load_config(config)
+    about = loaded.config.report
     if title is not None:
         about = about.model_copy(update={"title": title})
     opened = [read_run(run) for run in runs]
+    reference = None if baseline is None else read_run(baseline)
+    gates = None if config is None or not loaded.config.gate else judged(opened, loaded, reference)
     target = out or opened[0].path / "report.html"
-    write_report(opened, target, None if baseline is None else read_run(baseline), about=about)
+    write_report(opened, target, reference, gates=gates, about=about)
     sys.stdout.write(f"{target}\n")
+
+
+def judged(runs: list[Run], loaded: Loaded, baseline: Run | None) -> list[GateReport]:
+    """What comes of a file's rules: runs of one network are judged together, other networks each for itself."""
+    from robustbench_lite.gates.gate import gate
+
+    by_network: dict[str, list[Run]] = {}
+    for run in runs:
+        by_network.setdefault(run.record.model.weights_sha256, []).append(run)
+    folder = None if loaded.path is None else loaded.path.parent
+    config = loaded.config
+    return [gate(same, config.gate, config.gates, baseline, folder=folder) for same in by_network.values()]
 
 
 @console.guarded

@@ -46,12 +46,16 @@ class Row(NamedTuple):
 
 def rows(report: GateReport) -> list[Row]:
     """The rules, the worst first; after those that bind, those that only warn."""
-    return sorted(map(_row, report.results), key=lambda row: (row.only_told, _ORDER.index(row.verdict)))
+    several = len(report.runs) > 1
+    found = [_row(result, several) for result in report.results]
+    return sorted(found, key=lambda row: (row.only_told, _ORDER.index(row.verdict)))
 
 
-def _row(result: GateResult) -> Row:
+def _row(result: GateResult, several: bool) -> Row:
     rule = result.rule
-    lines = sorted((_line(rule, match) for match in result.matches), key=lambda x: _ORDER.index(x.verdict))
+    lines = sorted(
+        (_line(rule, match, several) for match in result.matches), key=lambda x: _ORDER.index(x.verdict)
+    )
     decisive = lines[0] if lines else Line(result.verdict, "", "–", "–", "–", "")
     needed = "" if result.needed is None else f" About {result.needed} images would decide."
     told = needed if str(result.needed) not in result.remedy else ""
@@ -99,17 +103,27 @@ def limit(rule: Rule) -> str:
     return " and ".join(f"{word}{form(rule, v)}{end}" for word, v, form, end in bounds if v is not None)
 
 
-def _line(rule: Rule, match: Match) -> Line:
+def _line(rule: Rule, match: Match, several: bool) -> Line:
     form = _value if rule.max_drop is None and rule.max_rise is None else _change
     ends = [form(rule, end) for end in (match.low, match.high)]
     return Line(
         match.verdict,
-        match.condition,
+        _where(match, several),
         form(rule, match.value),
         "–" if match.low is None and match.high is None else " to ".join(ends),
         str(match.n),
         match.words,
     )
+
+
+def _where(match: Match, several: bool) -> str:
+    """Under what condition, for which class, and in which of several runs."""
+    parts = [
+        match.condition,
+        f"class {match.class_name}" if match.class_name else "",
+        match.run if several else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _value(rule: Rule, value: float | None) -> str:

@@ -59,7 +59,7 @@ def _first_name(condition: ConditionRecord) -> str:
 
 def _detector(view: View, done: list[ConditionRecord]) -> list[str]:
     if view.record.detector is None:
-        return ["No outlier detector stood beside the network: wrong answers were not sorted out."]
+        return ["No outlier detector stood beside the network: no image was held back as unlike the known ones."]
     if not any("evade" in c.spec for c in done):
         return ["No attack knew the detector: nothing is known about somebody who wants to get past it."]
     return []

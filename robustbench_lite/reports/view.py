@@ -110,9 +110,9 @@ def views(runs: Sequence[Run], baseline: Run | None, gates: Sequence[GateReport]
     if baseline is not None:
         for run in runs:
             check_pairs(run, baseline)
-    found = []
+    found, judged = [], _judged(runs, gates)
     for i, run in enumerate(runs):
-        report, notes = _judged(run, gates)
+        report, notes = judged[i]
         other = baseline if baseline is not None else runs[0]
         beside = other.record.id != run.record.id and _same_images(run, other)
         found.append(View(run, other if beside else None, report, notes, mark_of(i) if len(runs) > 1 else ""))
@@ -129,10 +129,24 @@ def _same_images(run: Run, other: Run) -> bool:
     return (mine.manifest_sha256, mine.class_names) == (theirs.manifest_sha256, theirs.class_names)
 
 
-def _judged(run: Run, gates: Sequence[GateReport] | None) -> tuple[GateReport | None, tuple[str, ...]]:
-    """What came of the rules for a run, and why there is nothing where a file says otherwise."""
-    if gates is not None:
-        return next((report for report in gates if run.record.id in report.run_ids), None), ()
+Judged = tuple[
+    GateReport | None, tuple[str, ...]
+]  # what came of the rules for a run, and what is to be said of it
+
+
+def _judged(runs: Sequence[Run], gates: Sequence[GateReport] | None) -> list[Judged]:
+    """For every run the rules that it was judged by: those of its own folder, or of another run's here."""
+    stored: list[Judged] = [(None, ())] * len(runs) if gates is not None else [_stored(run) for run in runs]
+    known = [report for report, _ in stored if report is not None] if gates is None else list(gates)
+    found = []
+    for run, (own, notes) in zip(runs, stored, strict=True):
+        others = (report for report in known if run.record.id in report.run_ids)
+        found.append((own or next(others, None), notes))
+    return found
+
+
+def _stored(run: Run) -> Judged:
+    """What ``gate.json`` of its folder says of a run, and why nothing where there is one."""
     try:
         report = read_gate(run.path)
     except InputError as error:
