@@ -15,6 +15,7 @@ from robustbench_lite.cli.compare import compare
 from robustbench_lite.cli.config import group as config_group
 from robustbench_lite.cli.eval import evaluate
 from robustbench_lite.cli.gate import gate
+from robustbench_lite.cli.init import init
 from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
 from robustbench_lite.cli.outliers import group as outliers_group
 from robustbench_lite.cli.report import report, show
@@ -34,7 +35,7 @@ app = typer.Typer(
     name="rb",
     cls=_PlainGroup,
     help="What is left of an image classifier's accuracy when it is attacked, or when its world changes.\n\n"
-    "Start with: rb attack --method pgd, or rb shift --lighting night.",
+    "Start with: rb attack --method pgd, or rb shift --lighting night; with a network of yours: rb init.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -118,6 +119,7 @@ def generate(
 
 
 app.command()(gate)
+app.command()(init)
 app.add_typer(config_group(_PlainGroup))
 app.command()(report)
 app.command()(show)

@@ -26,7 +26,7 @@ def rb(*words):
 
 COMMANDS
 """
-COMMANDS = ("attack", "shift", "eval", "train", "report", "show", "compare", "ls", "doctor")
+COMMANDS = ("attack", "shift", "eval", "train", "report", "show", "compare", "ls", "doctor", "init")
 
 
 def python(commands, **settings):

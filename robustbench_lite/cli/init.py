@@ -1,0 +1,138 @@
+"""The command ``rb init``."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robustbench_lite import console
+from robustbench_lite.errors import InputError
+
+if TYPE_CHECKING:
+    from robustbench_lite.config.folder import Images, Network
+    from robustbench_lite.config.writing import Proposal
+
+_FILE = Path("rb.toml")
+_GITHUB, _GITLAB = Path(".github/workflows/robustness.yml"), Path(".gitlab-ci.yml")
+_INCLUDED = Path("robustness.gitlab-ci.yml")
+
+
+class Host(StrEnum):
+    """Whose workflow is written."""
+
+    github = "github"
+    gitlab = "gitlab"
+
+
+@console.guarded
+def init(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what was found.")] = False,
+    ci: Annotated[Host | None, typer.Option("--ci", help="Write a workflow for it, too.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    """Write rb.toml for this folder: its newest checkpoint, its images, a suite, and gates to begin with.
+
+    With --ci also a workflow that evaluates, gates and reports; an rb.toml that is there is kept then.
+
+    Examples:
+
+      rb init
+
+      rb init --yes --ci github
+    """
+    from robustbench_lite.cli.files import write_file
+    from robustbench_lite.config.folder import find_images, find_network
+    from robustbench_lite.config.reading import find_config, load_config
+    from robustbench_lite.config.writing import config_file, workflow
+
+    there = find_config()
+    keeps = there is not None and not (overwrite and there == _FILE)
+    if there is not None and keeps and ci is None:
+        remedy = (
+            "Give --overwrite." if there == _FILE else "Take [tool.rb] out of it first: rb.toml would hide it."
+        )
+        raise InputError(f"{there} has a configuration already.", remedy)
+    written: dict[Path, str] = {}
+    proposal: Proposal | None = None
+    suite: str | None
+    if there is not None and keeps:
+        suite = None if load_config(there).config.run.suite else "inspection"
+    else:
+        network, images = find_network(Path()), find_images(Path())
+        _tell(network, images)
+        proposal = _proposal(network, images, asks=not yes)
+        written[_FILE], suite = config_file(proposal), proposal.suite
+    if ci is not None:
+        place = _place(ci, overwrite=overwrite)
+        written[place] = workflow(ci, suite, str(there if there is not None and keeps else _FILE))
+    for path, text in written.items():
+        write_file(path, text.encode())
+        sys.stdout.write(f"{path}\n")
+    _say_next(proposal, written)
+
+
+def _place(ci: Host, *, overwrite: bool) -> Path:
+    """Where the workflow goes. What GitLab starts from is the user's own, and is never replaced."""
+    place = _GITHUB if ci is Host.github else _INCLUDED if _GITLAB.exists() else _GITLAB
+    if place.exists() and not overwrite:
+        raise InputError(f"{place} exists already.", "Give --overwrite.")
+    return place
+
+
+def _tell(network: Network | None, images: Images | None) -> None:
+    if network is None:
+        console.note("note: no checkpoint (*.safetensors) was found here")
+    elif network.classes is None:
+        console.note(f"note: {network.path} does not say what network its weights are of: it is left out")
+    else:
+        console.note(f"note: found {network.path}, a classifier of {network.classes} classes")
+    if images is None:
+        console.note("note: no folder with a folder of images per class was found here")
+    else:
+        splits = f", divided into {', '.join(images.splits)}" if images.splits else ""
+        console.note(f"note: found {images.path}/, {images.images} images of {images.classes} classes{splits}")
+    if network and images and network.classes not in (None, images.classes):
+        console.note(f"warning: the network knows {network.classes} classes, the images have {images.classes}")
+
+
+def _proposal(network: Network | None, images: Images | None, *, asks: bool) -> Proposal:
+    from robustbench_lite.config.writing import Proposal
+    from robustbench_lite.suites import find_suite
+
+    known = network is not None and network.classes is not None
+    model = network.path if network is not None and known else "net.safetensors" if images else "demo"
+    data = f"folder:{images.path}" if images else "folder:PATH" if known else "digits"
+    suite, floor, night = "inspection", 0.9, 0.5
+    if not asks:
+        return Proposal(model, data, suite, floor, night)
+    if not _can_ask():
+        raise InputError("there is no terminal to ask on.", "Give --yes, and change what it writes.")
+    model = typer.prompt("Network (checkpoint, torchvision:NAME, file.py:factory)", default=model, err=True)
+    data = typer.prompt("Images (folder:PATH, npz:PATH, mnist, …)", default=data, err=True)
+    suite = find_suite(typer.prompt("Suite (rb ls suites)", default=suite, err=True)).name
+    floor = _share("Lowest accuracy on clean images, a share", floor)
+    night = _share("Lowest accuracy in a bad case (night, or under attack)", night)
+    return Proposal(model, data, suite, floor, night, typer.prompt("Title of the report", default="", err=True))
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+def _share(question: str, default: float) -> float:
+    found: float = typer.prompt(question, default=default, type=float, err=True)
+    if not 0 < found < 1:
+        raise InputError(f"{found:g} is no share.", "Give a number between 0 and 1.")
+    return found
+
+
+def _say_next(proposal: Proposal | None, written: dict[Path, str]) -> None:
+    if _INCLUDED in written:
+        console.note(f"{_GITLAB} is yours, and was left as it is. Write in it:\ninclude:\n  - local: {_INCLUDED}")
+    if proposal is not None and proposal.model == "net.safetensors" and not Path(proposal.model).exists():
+        console.note(f"Next: rb train --out {proposal.model}, with the images of {_FILE}.")
+    console.note("Next: rb config check, then rb eval, rb gate RUN and rb report RUN.")
