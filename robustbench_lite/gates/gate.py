@@ -50,7 +50,7 @@ def gate(
     every: list[Comparison] = [one for those in found.values() for one in those]
     matches = iter(judge(every, settings))
     results = [result(rule, [Judged(one, next(matches)) for one in found[rule.id]]) for rule in rules]
-    return _report(results, tables, settings, _warnings(results, tables, baselines.opened))
+    return _report(results, tables, baselines.opened, settings)
 
 
 def exit_code(results: Sequence[GateResult], settings: GateSettings) -> ExitCode:
@@ -63,7 +63,7 @@ def exit_code(results: Sequence[GateResult], settings: GateSettings) -> ExitCode
 
 
 def _report(
-    results: list[GateResult], tables: Sequence[Table], settings: GateSettings, warnings: list[str]
+    results: list[GateResult], tables: Sequence[Table], baselines: Mapping[str, Table], settings: GateSettings
 ) -> GateReport:
     return GateReport(
         verdict=worst([one.verdict for one in results if one.rule.level == "fail"]),
@@ -71,9 +71,12 @@ def _report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=[str(table.run.path) for table in tables],
         run_ids=[table.record.id for table in tables],
+        baseline_ids=[table.record.id for table in baselines.values()],
+        weights_sha256=[table.record.model.weights_sha256 for table in tables],
+        manifest_sha256=[table.record.data.manifest_sha256 for table in tables],
         settings=settings,
         results=results,
-        warnings=warnings,
+        warnings=_warnings(results, tables, baselines),
     )
 
 

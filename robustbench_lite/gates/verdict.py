@@ -61,6 +61,9 @@ class GateReport(_Strict):
     created: str  # UTC, ISO 8601
     runs: list[str]
     run_ids: list[str]
+    baseline_ids: list[str] = []  # of all that were compared with
+    weights_sha256: list[str] = []  # of the runs' networks
+    manifest_sha256: list[str] = []  # of the runs' images
     settings: GateSettings
     results: list[GateResult]
     warnings: list[str] = []

@@ -79,6 +79,13 @@ def _details(report: GateReport) -> Iterator[str]:
     yield ""
     for run, run_id in zip(report.runs, report.run_ids, strict=True):
         yield f"- run {_cell(run)}, id {_cell(run_id)}"
+    for name, values in (
+        ("baseline", report.baseline_ids),
+        ("weights SHA-256", report.weights_sha256),
+        ("images SHA-256", report.manifest_sha256),
+    ):
+        if values:
+            yield f"- {name}: {', '.join(map(_cell, values))}"
     yield (
         f"- confidence {settings.confidence:g}, correction {settings.correction}, one share by "
         f"{settings.proportion}, judged {_cell(report.created)}"

@@ -6,6 +6,7 @@ a failure and not its message, so the text says all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from robustbench_lite.gates.verdict import GateReport, GateResult
@@ -67,13 +68,20 @@ def _properties(suite: ElementTree.Element, report: GateReport) -> None:
         ("confidence", f"{settings.confidence:g}"),
         ("correction", settings.correction),
         ("proportion", settings.proportion),
-        *((f"run.{i}", run) for i, run in enumerate(report.runs, 1)),
-        *((f"run_id.{i}", run_id) for i, run_id in enumerate(report.run_ids, 1)),
-        *((f"warning.{i}", warning) for i, warning in enumerate(report.warnings, 1)),
+        *_numbered("run", report.runs),
+        *_numbered("run_id", report.run_ids),
+        *_numbered("baseline_id", report.baseline_ids),
+        *_numbered("weights_sha256", report.weights_sha256),
+        *_numbered("manifest_sha256", report.manifest_sha256),
+        *_numbered("warning", report.warnings),
     ]
     inside = ElementTree.SubElement(suite, "properties")
     for name, value in values:
         ElementTree.SubElement(inside, "property", name=name, value=_text(value))
+
+
+def _numbered(name: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"{name}.{i}", value) for i, value in enumerate(values, 1)]
 
 
 def _case(suite: ElementTree.Element, result: GateResult, outcome: str) -> None:

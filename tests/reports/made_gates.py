@@ -78,4 +78,4 @@ def hostile(most=1):
         result(f"{name}{v}", v, matches=matches, words=name, remedy=name, note=name, where={"condition": name})
         for v in ("PASS", "FAIL", "INCONCLUSIVE", "ERROR")
     ]
-    return report(*results, runs=[name], run_ids=[name], warnings=[name])
+    return report(*results, runs=[name], run_ids=[name], baseline_ids=[name], warnings=[name])

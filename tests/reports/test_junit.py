@@ -79,9 +79,12 @@ def test_each_verdict():
 
 
 def test_where_it_came_from():
-    suite = read(EACH)
+    whole = EACH.model_copy(update={"weights_sha256": ["ab" * 32], "manifest_sha256": ["cd" * 32]})
+    suite = read(whole)
     properties = {p.get("name"): p.get("value") for p in suite.iter("property")}
     assert properties["run_id.1"] == "20260101T000000Z-eval-01234567"
+    assert properties["weights_sha256.1"] == "ab" * 32
+    assert properties["manifest_sha256.1"] == "cd" * 32
     assert properties["verdict"] == "ERROR"
     assert properties["exit_code"] == "3"
     assert properties["confidence"] == "0.95"
