@@ -30,12 +30,14 @@ _OF_PATHS = ("folder", "images", "npz", "run")
 
 def variables() -> dict[str, Key]:
     """Every variable that means something, and the key that it stands for."""
-    tables = {name: table_at(Config, (name,)) for name in keys(Config)}
-    found = {f"RB_{name.upper()}_{key.upper()}": (name, key) for name, t in tables.items() if t for key in keys(t)}
+    tables = {name: table_at(Config, (name,)) for name in ("model", "data", "run")}
+    found: dict[str, Key] = {
+        f"RB_{name.upper()}_{key.upper()}": (name, key) for name, t in tables.items() if t for key in keys(t)
+    }
     for name in ("model", "data"):
         del found[f"RB_{name.upper()}_SPEC"]
         found[f"RB_{name.upper()}"] = (name, "spec")
-    return {name: key for name, key in found.items() if key[0] not in ("gate", "suites")}
+    return found
 
 
 def parse_key(text: str) -> Key:
@@ -46,8 +48,8 @@ def parse_key(text: str) -> Key:
     """
     key = tuple(part.strip() for part in text.split("."))
     told = f"--set {printable(text)}"
-    if key[0] == "gate":
-        raise InputError(f"{told}: gates stand in the file only.", "Write it there.")
+    if key[0] in ("gate", "gates", "report"):
+        raise InputError(f"{told}: what is judged and signed stands in the file only.", "Write it there.")
     above = table_at(Config, key[:-1])
     if above is None or key[-1] not in keys(above):
         near = nearest(text, [".".join(known) for known in variables().values()])

@@ -67,9 +67,9 @@ def test_values_are_toml_or_text(file, sets, key, value):
 
 
 def test_lists_and_words_are_set_too(file):
-    config = settle(sets=["suites.mine.conditions=['clean', 'fgsm']", "gates.inconclusive=warn"]).config
+    config = settle(sets=["suites.mine.conditions=['clean', 'fgsm']", "run.suite=mine"]).config
     assert config.suites["mine"].conditions == ("clean", "fgsm")
-    assert config.gates.inconclusive == "warn"
+    assert config.run.suite == "mine"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,8 @@ def test_lists_and_words_are_set_too(file):
         ("data.lmit=3", "--set data.lmit: unknown key; did you mean 'data.limit'?"),
         ("limit=3", "--set limit: unknown key; did you mean 'data.limit'?"),
         ("seed=3", "--set seed: unknown key; did you mean 'run.seed'?"),
-        ("gate.night.min=3", "--set gate.night.min: gates stand in the file only"),
+        ("gate.night.min=3", "--set gate.night.min: what is judged and signed stands in the file only"),
+        ("gates.allow_demo=true", "--set gates.allow_demo: what is judged and signed stands in the file only"),
         ("data=3", "--set data is a table"),
         ("suites.mine=3", "--set suites.mine: unknown key"),
         ("data.limit", "--set data.limit says no value"),
@@ -98,9 +99,17 @@ def test_a_fault_in_a_variable_names_it(file):
 
 
 def test_a_variable_that_means_nothing_is_named(file):
-    environ = {"RB_DATA_SPLITT": "x", "RB_MODEL_SPEC": "x", "RB_DEBUG": "1", "RBX": "1", "RB_ZZZ": "1"}
+    environ = {
+        "RB_DATA_SPLITT": "x",
+        "RB_MODEL_SPEC": "x",
+        "RB_DEBUG": "1",
+        "RBX": "1",
+        "RB_ZZZ": "1",
+        "RB_GATES_ALLOW_DEMO": "1",
+    }
     assert settle(environ=environ).warnings == (
         "the variable RB_DATA_SPLITT means nothing. Did you mean RB_DATA_SPLIT?",
+        "the variable RB_GATES_ALLOW_DEMO means nothing.",
         "the variable RB_MODEL_SPEC means nothing. Did you mean RB_MODEL_STD?",
         "the variable RB_ZZZ means nothing.",
     )
