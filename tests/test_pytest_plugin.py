@@ -177,6 +177,7 @@ def test_in_worker_processes_and_where_warnings_are_errors(suite):
     )
 
 
+@pytest.mark.slow
 def test_it_costs_nothing_where_it_is_not_used(tmp_path):
     (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
     code = (

@@ -100,6 +100,13 @@ def test_commands_run(python, runs, words):
     assert done.stdout
 
 
+def test_a_configuration_is_written_and_checked(python, tmp_path):
+    for words in (["init", "--yes"], ["config", "check"], ["config", "show"], ["config", "schema"]):
+        done = call(python, tmp_path, *words)
+        assert done.returncode == 0, (words, done.stderr)
+        assert done.stdout, words
+
+
 @pytest.mark.parametrize("words", [["eval", "--on", "night"], ["attack"], ["train"], ["doctor"]], ids=" ".join)
 def test_others_say_what_is_missing(python, runs, words):
     done = call(python, runs, *words)
