@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from robustbench_lite.gates.gate import gate
     from robustbench_lite.gates.rule import GateSettings, Rule
     from robustbench_lite.generative.loading import load_generator
+    from robustbench_lite.identity import open_store
     from robustbench_lite.outliers.fitting import fit_detector
     from robustbench_lite.outliers.opening import open_detector
     from robustbench_lite.protocols import CrossValidated, cross_validate
@@ -74,6 +75,7 @@ _PUBLIC = {
     "make": "registry",
     "make_recipe": "training.recipe",
     "open_detector": "outliers.opening",
+    "open_store": "identity",
     "read_run": "runs",
     "spec": "registry",
     "suite": "suites",
@@ -114,6 +116,7 @@ __all__ = [
     "make",
     "make_recipe",
     "open_detector",
+    "open_store",
     "read_run",
     "spec",
     "suite",

@@ -15,12 +15,14 @@ from robustbench_lite.bisection import Search
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.data.dataset import Batch, Dataset
 from robustbench_lite.errors import InputError
-from robustbench_lite.evaluation import Evaluation, Progress, evaluate
+from robustbench_lite.evaluation import Evaluation, evaluate
 from robustbench_lite.records import BreakingPoint, ConditionRecord
 from robustbench_lite.registry import make, severity_of, spec
 from robustbench_lite.shifts.scale import begins_clean, with_severity
 from robustbench_lite.specs import parse, without
 from robustbench_lite.types import Attack, Shift, is_shift
+from robustbench_lite.unfinished import Store
+from robustbench_lite.working import Progress
 
 _MEMORY = 2 << 30  # bytes of images that are kept between two rounds
 
@@ -70,6 +72,7 @@ def breaking_points(
     tolerance: float = 0.05,
     seed: int = 0,
     batch_size: int | None = None,
+    store: Store | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_images: Callable[[str, Batch, Tensor], None] = lambda condition, batch, images: None,
 ) -> Evaluation:
@@ -115,6 +118,7 @@ def breaking_points(
                 list(changed.values()),
                 seed=seed,
                 batch_size=batch_size,
+                store=store,
                 on_progress=_further(on_progress, done, total),
                 on_images=on_images if whole is None else _without_clean(on_images),
             )

@@ -11,11 +11,12 @@ from robustbench_lite.attacks.evade import Evade
 from robustbench_lite.attacks.pgd import PGD
 from robustbench_lite.attacks.square import Square
 from robustbench_lite.classifiers.pieces import default_batch
-from robustbench_lite.evaluation import Progress, evaluate
+from robustbench_lite.evaluation import evaluate
 from robustbench_lite.guarding import means_both
 from robustbench_lite.registry import spec, without_severity
 from robustbench_lite.search import most_spent
 from robustbench_lite.types import Attack, Condition, is_shift
+from robustbench_lite.working import Progress
 
 if TYPE_CHECKING:
     from robustbench_lite.breaking import Until

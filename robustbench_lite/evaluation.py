@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 from torch import Tensor
 
 from robustbench_lite.applying import check_colours
-from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.classifiers.pieces import default_batch
 from robustbench_lite.classifiers.scores import attacks_on_scores
@@ -20,23 +19,18 @@ from robustbench_lite.data.dataset import Batch, Dataset, Skipped
 from robustbench_lite.errors import InputError
 from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.guarding import GuardedClassifier, means_both, plan_guarded
+from robustbench_lite.identity import check_store
 from robustbench_lite.probes import Prober
 from robustbench_lite.records import BreakingPoint, CheckRecord, ConditionRecord, Example, GuardRecord
 from robustbench_lite.registry import spec
 from robustbench_lite.run_rows import COLUMNS
-from robustbench_lite.scoring import Hands, Tally, score
+from robustbench_lite.scoring import Hands, Tally
 from robustbench_lite.types import Attack, Condition, Shift
+from robustbench_lite.unfinished import Store
+from robustbench_lite.working import Progress, Work
 
 if TYPE_CHECKING:
     from robustbench_lite.outliers.detector import Detector
-
-
-class Progress(NamedTuple):
-    """How far the loop is: ``done`` of ``total`` images times conditions."""
-
-    done: int
-    total: int
-    condition: str
 
 
 @dataclass
@@ -67,6 +61,7 @@ def evaluate(
     batch_size: int | None = None,
     as_8bit: bool = False,
     probes: bool = True,
+    store: Store | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_images: Callable[[str, Batch, Tensor], None] = lambda condition, batch, images: None,
 ) -> Evaluation:
@@ -85,8 +80,11 @@ def evaluate(
         batch_size: images at a time; by default 128, on the CPU more of small ones (``default_batch``).
         as_8bit: round adversarial images to 8 bits, within the budget; what is rounded is the result.
         probes: look at a few images again, to tell whether the numbers under attack may be trusted.
+        store: where finished batches are found, not to be computed again, and put (``rb.open_store``); by default
+            they are in memory alone.
         on_progress: called before and after every batch under every condition.
-        on_images: called with the spec of the condition, the batch, and the images as they were scored.
+        on_images: called with the spec of the condition, the batch, and the images as they were scored; not for
+            what is found in the store.
 
     Returns:
         What was computed. After Ctrl-C (status ``interrupted``) or a failure (status ``failed``, with
@@ -94,7 +92,7 @@ def evaluate(
 
     Raises:
         InputError: the network, the detector or a condition does not fit the data, or the network returns values
-            that are not finite on clean images.
+            that are not finite on clean images; the store is of a run with other arguments.
     """
     if not isinstance(classifier, Classifier):
         raise InputError(
@@ -106,6 +104,8 @@ def evaluate(
         raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
+    if store:
+        check_store(store, seed=seed, batch_size=batch_size, as_8bit=as_8bit)
     guard = None if detector is None else GuardedClassifier(classifier, detector, dataset.image_shape)
     planned = plan_guarded(conditions, dataset.eps, has_detector=guard is not None)
     check_gradients(planned, classifier)
@@ -113,31 +113,22 @@ def evaluate(
     tallies = [Tally(c, spec(c)) for c in planned]
     keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
     hands = Hands(seed, as_8bit, keeper, on_images, guard)
-    skipped, network = list(dataset.skipped), list[Check]()
+    work = Work(classifier, dataset, tallies, hands, prober, batch_size, store, on_progress)
+    skipped, network, known = list(dataset.skipped), list[CheckRecord](), 0
     status: Literal["done", "interrupted", "failed"] = "done"
     failure: Exception | None = None
-    start, done = time.perf_counter(), 0
-    total = len(dataset) * len(tallies)
+    start = time.perf_counter()
     try:
         with classifier.frozen():
             for tally in tallies:
                 tally.calibrate(classifier, dataset, seed, batch_size)
-            for batch in dataset.batches(batch_size):
-                skipped += batch.skipped
-                if len(batch.labels):
-                    images, labels = batch.images.to(classifier.device), batch.labels.to(classifier.device)
-                    logits = _clean_logits(classifier, images, batch, dataset)
-                    if guard:
-                        guard.meet(images)
-                    if not tallies[0].rows:
-                        network += prober.first_look(images, logits)
-                    for tally in tallies:
-                        on_progress(Progress(done, total, tally.spec))
-                        score(tally, classifier, images, labels, logits, batch, hands)
-                        done += len(labels)
-                        on_progress(Progress(done, total, tally.spec))
+            for tally, unit in work.units():
+                tally.add(unit)
+                skipped += [Skipped(*pair) for pair in unit.skipped]
+                network = network or [CheckRecord.model_validate(check) for check in unit.checks]
+                known += unit.known
             for tally in tallies if probes and tallies[0].rows else []:
-                on_progress(Progress(done, total, f"checks of {tally.spec}"))
+                work.report(f"checks of {tally.spec}")
                 _check(tally, tallies[0], prober)
     except KeyboardInterrupt:
         status = "interrupted"
@@ -148,7 +139,8 @@ def evaluate(
     if not tallies[0].rows and status == "done":
         raise InputError(f"none of the {len(skipped)} images of {dataset.spec} can be read.", "Check the files.")
     if tallies[0].rows:
-        network.append(prober.majority(pd.concat(tallies[0].rows)))
+        majority = prober.majority(pd.concat(tallies[0].rows))
+        network.append(CheckRecord(**majority._asdict()))
     unprobed = "left out with --no-checks." if status == "done" else "the run was not finished."
     for tally in (tally for tally in tallies if tally.rows and not tally.checks):
         _check(tally, tallies[0], prober, unprobed)
@@ -158,31 +150,14 @@ def evaluate(
         conditions=[condition_record(tally, dataset, guard) for tally in tallies],
         status=status,
         skipped=skipped,
-        checks=[CheckRecord(**check._asdict()) for check in network],
+        checks=network,
         examples=keeper.examples(),
         images=keeper.images(),
         seconds=time.perf_counter() - start,
         batch_size=batch_size,
         error=failure,
-        detector=None if guard is None else guard.record(),
+        detector=None if guard is None else guard.record(known),
     )
-
-
-def _clean_logits(classifier: Classifier, images: Tensor, batch: Batch, dataset: Dataset) -> Tensor:
-    logits = classifier(images)
-    if logits.shape[1] != len(dataset.class_names):
-        raise InputError(
-            f"the network has {logits.shape[1]} classes, {dataset.spec} has {len(dataset.class_names)}.",
-            "Give the data that it was trained for, or the right network.",
-        )
-    broken = (~logits.isfinite().all(1)).nonzero()[:, 0].tolist()
-    if broken:
-        raise InputError(
-            f"the network returns NaN or infinity for {len(broken)} of {len(images)} unchanged images "
-            f"(first: {batch.files[broken[0]]}).",
-            "Check the weights and --mean/--std.",
-        )
-    return logits
 
 
 def _check(tally: Tally, clean: Tally, prober: Prober, unprobed: str = "") -> None:

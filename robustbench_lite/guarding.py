@@ -55,7 +55,6 @@ class GuardedClassifier:
         self.threshold = found.value
         weighted = [m.spec for m in detector.members if m.weight]
         self.opaque = tuple(s for s in weighted if not make_one("score", s).differentiable)
-        self.n_seen = 0
         self._known = detector.used | detector.calibrated_on
         self._forwards = self._gradients = 0
 
@@ -109,11 +108,11 @@ class GuardedClassifier:
         scores = self.outliers(images)
         return Verdict(scores, scores > self.threshold)
 
-    def meet(self, images: Tensor) -> None:
-        """Count which of the unchanged images the detector was fitted to or calibrated on."""
+    def known(self, images: Tensor) -> int:
+        """How many of the unchanged images the detector was fitted to or calibrated on."""
         from robustbench_lite.outliers.units import fingerprints
 
-        self.n_seen += sum(mark in self._known for mark in fingerprints(images))
+        return sum(mark in self._known for mark in fingerprints(images))
 
     def take_passes(self) -> Passes:
         """What was sent through the detector since the last call."""
@@ -121,8 +120,8 @@ class GuardedClassifier:
         self._forwards = self._gradients = 0
         return passes
 
-    def record(self) -> GuardRecord:
-        """What a run says of the detector."""
+    def record(self, n_seen: int) -> GuardRecord:
+        """What a run says of the detector, which knows so many of its images."""
         found = self.detector.threshold
         assert found is not None
         return GuardRecord(
@@ -133,7 +132,7 @@ class GuardedClassifier:
             false_alarms_low=found.low,
             false_alarms_high=found.high,
             n_calibrated=found.n,
-            n_seen=self.n_seen,
+            n_seen=n_seen,
             without_gradient=list(self.opaque),
         )
 

@@ -14,11 +14,13 @@ from robustbench_lite import provenance, records
 from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.evaluation import Evaluation
 from robustbench_lite.followup import with_commands
+from robustbench_lite.identity import code_sha256
 from robustbench_lite.registry import spec
 
 if TYPE_CHECKING:
     from robustbench_lite.runner import Prepared
     from robustbench_lite.search import Found
+    from robustbench_lite.unfinished import Store
 
 
 def n_asked(dataset: Dataset) -> int:
@@ -34,6 +36,7 @@ def record(
     argv: Sequence[str],
     as_8bit: bool,
     searched: Sequence[Found] = (),
+    store: Store | None = None,
 ) -> records.RunRecord:
     """All of ``run.json``.
 
@@ -45,6 +48,7 @@ def record(
         argv: the command line; empty: that of this process.
         as_8bit: adversarial images were rounded to 8 bits.
         searched: what was searched for the conditions.
+        store: where its finished batches are, if they are kept.
     """
     classifier, dataset = prepared.classifier, prepared.dataset
     inputs = replace(prepared.inputs, batch_size=result.batch_size)
@@ -97,6 +101,9 @@ def record(
         breaking_points=result.breaking_points,
         examples=[example.model_copy(update={"how": _how(example, searched)}) for example in result.examples],
         searches=[_search(found) for found in searched],
+        code_sha256=code_sha256(classifier, prepared.conditions),
+        resumed=store.times if store else 0,
+        unfinished=store.name if store and result.status != "done" else "",
     )
 
 
@@ -104,10 +111,15 @@ def _detector(found: records.GuardRecord | None, folder: Path | None) -> records
     """With the place it came from, and a fingerprint of the files there."""
     if found is None or folder is None:
         return found
+    return found.model_copy(update={"folder": str(folder), "sha256": detector_sha256(folder)})
+
+
+def detector_sha256(folder: Path) -> str:
+    """Of the names and contents of the files in it."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
         digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return found.model_copy(update={"folder": str(folder), "sha256": digest.hexdigest()})
+    return digest.hexdigest()
 
 
 def _how(example: records.Example, searched: Sequence[Found]) -> str:

@@ -198,5 +198,6 @@ class RunRecord(_Strict):
     searches: list[SearchRecord] = []
     code_sha256: str = ""  # of the code that made the rows
     resumed: int = 0  # how often the run was taken up again
+    unfinished: str = ""  # the folder beside it that --resume goes on from; empty: there is none
     shard: ShardRecord | None = None
     merged: list[str] = []  # ids of the shards that it was put together from

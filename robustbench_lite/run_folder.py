@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from robustbench_lite.errors import InputError
 from robustbench_lite.records import RunRecord
 from robustbench_lite.run_rows import write_rows
+from robustbench_lite.runs import read_record
+from robustbench_lite.unfinished import DRAFT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,28 +26,60 @@ def new_id(command: str) -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{command}-{uuid.uuid4().hex[:8]}"
 
 
+def check_place(path: Path, goes_on: str = "") -> bool:
+    """Whether a run may be written there; True if it would replace the unfinished one that it goes on with.
+
+    Args:
+        path: it must not exist, or be empty, or be an unfinished run, without saved images, of ``goes_on``.
+        goes_on: the name of the folder with the finished batches of that; empty: none.
+
+    Raises:
+        InputError: the place is taken, or cannot be looked at.
+    """
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        if not taken and path.resolve() != Path.cwd():  # the current folder cannot be replaced under our feet
+            return False
+    except OSError as error:
+        raise _refused(path, error) from None
+    unfinished = _unfinished(path)
+    if goes_on and unfinished == goes_on:
+        return True
+    remedy = " --resume goes on with it." if unfinished and not goes_on else ""
+    raise InputError(f"{path} exists already.", f"Choose another --out, or remove it.{remedy}")
+
+
+def _unfinished(path: Path) -> str:
+    """Where the finished batches of an unfinished run are; empty if it is none, or has saved images."""
+    try:
+        record = read_record(path)
+    except InputError:
+        return ""
+    saved = any(condition.saved for condition in record.conditions)
+    return "" if record.status == "done" or saved else record.unfinished
+
+
 class RunFolder:
     """A folder that comes into being whole: it is written beside its place and renamed at the end.
 
     Args:
-        path: where the run will be. It must not exist, or be empty.
+        path: where the run will be.
+        goes_on: as for ``check_place``.
+        drafts: a folder beside it for the draft; None: its parent.
 
     Raises:
         InputError: the place is taken or cannot be written, said before anything is computed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, goes_on: str = "", drafts: Path | None = None) -> None:
         self.path = path
+        self._replaces = check_place(path, goes_on)
         try:
-            taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
-            if taken or path.resolve() == Path.cwd():  # the current folder cannot be replaced under our feet
-                raise InputError(f"{path} exists already.", "Choose another --out, or remove it.")
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            prefix = DRAFT if drafts else f".{path.name}."
+            self._work = Path(tempfile.mkdtemp(prefix=prefix, dir=drafts or path.parent))
         except OSError as error:
-            raise InputError(
-                f"cannot write to {path.parent}: {error.strerror}.", "Choose another folder with --out."
-            ) from None
+            raise _refused(path, error) from None
 
     @property
     def work(self) -> Path:
@@ -53,7 +87,11 @@ class RunFolder:
         return self._work
 
     def commit(self, record: RunRecord, samples: pd.DataFrame, images: Mapping[str, bytes]) -> Path:
-        """Write everything and put the folder in its place."""
+        """Write everything and put the folder in its place.
+
+        Raises:
+            OSError: it cannot be written; nothing is there then, or what was there before.
+        """
         for name, content in images.items():
             target = self._work / name
             target.parent.mkdir(exist_ok=True)
@@ -61,12 +99,30 @@ class RunFolder:
         write_rows(samples, self._work)
         (self._work / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self._work.chmod(0o777 & ~_umask())
-        os.replace(self._work, self.path)
+        self._put()
         return self.path
+
+    def _put(self) -> None:
+        """The draft into its place; killed in between, --resume makes it again."""
+        if not self._replaces:
+            os.replace(self._work, self.path)
+            return
+        before = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self._work.parent))
+        os.replace(self.path, before)
+        try:
+            os.replace(self._work, self.path)
+        except BaseException:
+            os.replace(before, self.path)
+            raise
+        shutil.rmtree(before, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove what was begun."""
         shutil.rmtree(self._work, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write to {path.parent}: {error.strerror}.", "Choose another folder with --out.")
 
 
 def _umask() -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from robustbench_lite import runs
 from robustbench_lite.applying import check_fits, needing_colour, resolve
+from robustbench_lite.beginning import begun, told_if_unwritten
 from robustbench_lite.breaking import Until, breaking_points
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import load_classifier
@@ -18,15 +19,16 @@ from robustbench_lite.data.dataset import Dataset
 from robustbench_lite.data.loading import load_dataset
 from robustbench_lite.data.saved import of_demo
 from robustbench_lite.errors import InputError
-from robustbench_lite.evaluation import Progress, check_gradients, evaluate
+from robustbench_lite.evaluation import Evaluation, check_gradients, evaluate
 from robustbench_lite.guarding import check_detector, plan_guarded
 from robustbench_lite.inputs import DEMO_DATA, Inputs, normalisation, parse_size
 from robustbench_lite.recording import n_asked, record
 from robustbench_lite.registry import make, spec, without_severity
-from robustbench_lite.run_folder import RunFolder, new_id
+from robustbench_lite.run_folder import new_id
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.search import TRIES, Found, check_ranges, search
 from robustbench_lite.types import Condition, Shift, is_shift
+from robustbench_lite.working import Progress
 
 if TYPE_CHECKING:
     from robustbench_lite.outliers.detector import Detector
@@ -196,6 +198,7 @@ def run(
     probes: bool = True,
     save_images: bool = False,
     until: Until | None = None,
+    resume: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> runs.Run:
     """Evaluate and write the run folder, whatever became of the evaluation.
@@ -208,63 +211,81 @@ def run(
         as_8bit: adversarial images are rounded to 8 bits, within the budget, before they are scored.
         save_images: write every image of every condition into the folder.
         until: seek the breaking points of the conditions, which are shifts, at whatever severities that takes.
+        resume: go on with an unfinished run of the same beside ``out``, or in it, which is then replaced.
         on_progress: as for ``evaluate``.
 
     Returns:
         The run as it was written; its record's ``status`` tells whether it is complete.
 
     Raises:
-        InputError: the folder cannot be written (said before anything is computed).
+        InputError: the folder cannot be written, or there is no going on; said before anything is computed.
         Exception: what broke the evaluation, after the finished part has been written.
     """
-    identity, inputs = new_id(command), prepared.inputs
-    folder = RunFolder(out or Path("runs") / identity)
+    inputs, identity = prepared.inputs, new_id(command)
+    path = out or Path("runs") / identity
+    store, folder = begun(prepared, path, as_8bit=as_8bit, save_images=save_images, resume=resume)
     writer = ImageWriter(folder.work)
     options: dict[str, Any] = {
         "seed": inputs.seed,
         "batch_size": inputs.batch_size,
+        "store": store,
         "on_progress": on_progress,
         **({"on_images": writer.add} if save_images else {}),
     }
     try:
         searched = [_searched(prepared, ranges, on_progress) for ranges in prepared.ranges]
         found = [condition for s in searched for condition in (s.together, Condition((s.each,)))]
-        if until is None:
-            result = evaluate(
-                prepared.classifier,
-                prepared.dataset,
-                [*prepared.conditions, *found],
-                as_8bit=as_8bit,
-                probes=probes,
-                detector=prepared.detector,
-                **options,
-            )
-        else:
-            wanted = {**options, **until._asdict()}
-            result = breaking_points(prepared.classifier, prepared.dataset, _shifts(prepared.conditions), **wanted)
+        result = _evaluated(prepared, found, as_8bit=as_8bit, probes=probes, until=until, options=options)
         if any(s.interrupted for s in searched) and result.status == "done":
             result.status = "interrupted"
-        saved = writer.finish(result.samples, prepared.dataset.class_names)
-        result.conditions = [c.model_copy(update={"saved": saved.get(c.spec)}) for c in result.conditions]
-        if result.status == "done" and len(result.skipped) > inputs.max_damaged * n_asked(prepared.dataset):
-            result.status = "failed"
-            result.error = InputError(
-                f"{len(result.skipped)} of {n_asked(prepared.dataset)} images could not be read, "
-                f"the first: {result.skipped[0].file}.",
-                "Delete or replace them, or raise --max-damaged.",
-            )
-        if searched:
-            tables = [s.table.assign(search=s.space.text) for s in searched]
-            pd.concat(tables, ignore_index=True).to_parquet(folder.work / "search.parquet", index=False)
-        written = record(prepared, result, identity, command, argv, as_8bit, searched)
-        path = folder.commit(written, result.samples, result.images)
+        with told_if_unwritten(path, store):
+            saved = writer.finish(result.samples, prepared.dataset.class_names)
+            result.conditions = [c.model_copy(update={"saved": saved.get(c.spec)}) for c in result.conditions]
+            if searched:
+                tables = [s.table.assign(search=s.space.text) for s in searched]
+                pd.concat(tables, ignore_index=True).to_parquet(folder.work / "search.parquet", index=False)
+            written = record(prepared, result, identity, command, argv, as_8bit, searched, store)
+            folder.commit(written, result.samples, result.images)
+        if store and result.status == "done":
+            store.remove()
     except BaseException:
         folder.discard()
         raise
+    finally:
+        if store:
+            store.close()
     if result.error is not None:
         result.error.add_note(f"What was finished is in {path}.")
         raise result.error
     return runs.read_run(path)
+
+
+def _evaluated(
+    prepared: Prepared,
+    found: Sequence[Condition],
+    *,
+    as_8bit: bool,
+    probes: bool,
+    until: Until | None,
+    options: dict[str, Any],
+) -> Evaluation:
+    """The evaluation, or search for breaking points; failed if too many images could not be read."""
+    classifier, dataset = prepared.classifier, prepared.dataset
+    if until is None:
+        conditions, judge = [*prepared.conditions, *found], prepared.detector
+        result = evaluate(
+            classifier, dataset, conditions, as_8bit=as_8bit, probes=probes, detector=judge, **options
+        )
+    else:
+        result = breaking_points(classifier, dataset, _shifts(prepared.conditions), **options, **until._asdict())
+    if result.status == "done" and len(result.skipped) > prepared.inputs.max_damaged * n_asked(dataset):
+        result.status = "failed"
+        result.error = InputError(
+            f"{len(result.skipped)} of {n_asked(dataset)} images could not be read, "
+            f"the first: {result.skipped[0].file}.",
+            "Delete or replace them, or raise --max-damaged.",
+        )
+    return result
 
 
 def _shifts(conditions: Sequence[Condition]) -> list[Shift]:

@@ -15,7 +15,7 @@ import pandas as pd
 from torch import Tensor
 
 from robustbench_lite.data.dataset import Batch
-from robustbench_lite.examples import to_png
+from robustbench_lite.examples import png, to_pixels
 
 FOLDER = "saved"  # below the run's
 _CHUNK = 1 << 20
@@ -52,7 +52,7 @@ class ImageWriter:
         with pile.raw.open("ab") as raw:
             raw.write(host.numpy().astype("<f4").tobytes())
         for index, sample_id, image in zip(batch.indices, batch.sample_ids, host, strict=True):
-            (self._folder / pile.name / f"{index:06d}-{sample_id}.png").write_bytes(to_png(image))
+            (self._folder / pile.name / f"{index:06d}-{sample_id}.png").write_bytes(png(to_pixels(image)))
 
     def finish(self, samples: pd.DataFrame, class_names: Sequence[str]) -> dict[str, str]:
         """Make the .npz files of what has rows; the paths below the run's folder, by condition."""

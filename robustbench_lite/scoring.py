@@ -18,11 +18,12 @@ from robustbench_lite.calibrating import calibrated
 from robustbench_lite.checks import Check
 from robustbench_lite.classifiers.classifier import Classifier, Counts
 from robustbench_lite.data.dataset import Batch, Dataset
-from robustbench_lite.examples import ExampleKeeper
+from robustbench_lite.examples import ExampleKeeper, Kept
 from robustbench_lite.guarding import GuardedClassifier, Passes, means_both
 from robustbench_lite.registry import severity_of
 from robustbench_lite.run_rows import COLUMNS
 from robustbench_lite.types import Condition
+from robustbench_lite.units import Spent, Unit
 
 _PIECES = 16
 
@@ -59,15 +60,32 @@ class Tally:
         self.bad_gradients += counts.bad_gradients
         self.zero_gradients += counts.zero_gradients
 
-    def add(self, rows: pd.DataFrame) -> None:
-        """Keep the rows of a batch, now and then in one piece.
+    def add(self, unit: Unit) -> None:
+        """Add what a batch has come to, and keep its rows, now and then in one piece.
 
         Many small pieces between the images of batch after batch keep the memory of these from being used again:
         6 kB per image, where its rows are a few hundred bytes.
         """
-        self.rows.append(rows)
+        if len(unit.rows):
+            self.rows.append(unit.rows)
         if len(self.rows) == _PIECES:
             self.rows = [pd.concat(self.rows, ignore_index=True)]
+        spent = unit.spent
+        self.spend(Counts(spent.forwards, spent.gradients, spent.bad_gradients, spent.zero_gradients))
+        passes = Passes(spent.detector_forwards, spent.detector_gradients)
+        self.detector = Passes(*(a + b for a, b in zip(self.detector, passes, strict=True)))
+        self.not_finite += spent.not_finite
+        self.seconds += spent.seconds
+
+
+class Loaded(NamedTuple):
+    """A batch, its number in the grid of batches, and on the device its images, labels and clean logits."""
+
+    number: int
+    batch: Batch
+    images: Tensor
+    labels: Tensor
+    clean: Tensor
 
 
 class Hands(NamedTuple):
@@ -80,28 +98,19 @@ class Hands(NamedTuple):
     guard: GuardedClassifier | None = None
 
 
-def score(
-    tally: Tally,
-    classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    clean: Tensor,
-    batch: Batch,
-    hands: Hands,
-) -> None:
+def score(name: str, condition: Condition, loaded: Loaded, classifier: Classifier, hands: Hands) -> Unit:
     """One batch under one condition: apply, score afresh, write the rows, count the cost."""
     start = time.perf_counter()
+    _, batch, images, labels, clean = loaded
     guard, model = hands.guard, hands.guard or classifier
-    outcome = apply(
-        tally.condition, model, images, labels, clean, batch.sample_ids, hands.seed, as_8bit=hands.as_8bit
-    )
-    logits = classifier(outcome.images) if tally.condition.parts else clean
+    outcome = apply(condition, model, images, labels, clean, batch.sample_ids, hands.seed, as_8bit=hands.as_8bit)
+    logits = classifier(outcome.images) if condition.parts else clean
     finite = logits.isfinite().all(1)
     prediction = torch.where(finite, logits.argmax(1), -1)
     correct = (prediction == labels) & ~outcome.lost
     verdict = None if guard is None else guard.judge(outcome.images)
     succeeded = outcome.attacked & _at_goal(logits, labels, outcome.goal)
-    to_pass = guard if tally.condition.attacks and means_both(tally.condition.attacks[-1]) else None
+    to_pass = guard if condition.attacks and means_both(condition.attacks[-1]) else None
     if to_pass and verdict:
         succeeded &= ~verdict.alarms
     counts, passes = classifier.take_counts(), guard.take_passes() if guard else Passes(0, 0)
@@ -114,15 +123,15 @@ def score(
         "file": batch.files,
         "group": batch.groups or [None] * len(labels),
         "label": labels,
-        "condition": tally.spec,
-        "kind": tally.condition.kind,
-        "severity": severity(tally.condition),
+        "condition": name,
+        "kind": condition.kind,
+        "severity": severity(condition),
         "prediction": prediction,
         "correct": correct,
         "attacked": outcome.attacked,
         "succeeded": succeeded,
         "fools_8bit": fools_8bit,
-        "by": [name if hit else None for name, hit in zip(outcome.by, succeeded.tolist(), strict=True)],
+        "by": [by if hit else None for by, hit in zip(outcome.by, succeeded.tolist(), strict=True)],
         "confidence": confidence,
         "brier": brier(logits, labels),
         "margin": torch.where(finite, -margin(logits, labels), torch.nan),
@@ -136,14 +145,15 @@ def score(
     }
     rows = pd.DataFrame({k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
     rows = rows.astype(COLUMNS)
-    hands.on_images(tally.spec, batch, outcome.images)  # before the rows: no row without its image
-    tally.add(rows)
-    if tally.condition.parts:
-        hands.keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
-    tally.spend(counts if tally.condition.parts else counts._replace(forwards=len(labels)))
-    tally.detector = Passes(*(a + b for a, b in zip(tally.detector, passes, strict=True)))
-    tally.not_finite += int((~finite).sum())
-    tally.seconds += time.perf_counter() - start
+    hands.on_images(name, batch, outcome.images)  # before the rows: no row without its image
+    kept = list[Kept]()
+    if condition.parts:
+        kept = hands.keeper.offer(rows, clean.argmax(1).tolist(), images, outcome.images)
+    else:
+        counts = counts._replace(forwards=len(labels))
+    lost = int((~finite).sum())
+    spent = Spent(*counts, *passes, not_finite=lost, seconds=time.perf_counter() - start)
+    return Unit(name, loaded.number, rows, spent, kept)
 
 
 def brier(logits: Tensor, labels: Tensor) -> Tensor:

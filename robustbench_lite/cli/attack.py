@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import As8Bit, Common, DetectorFolder, NoChecks, SaveImages, with_common
+from robustbench_lite.cli.options import As8Bit, Common, DetectorFolder, NoChecks, Resume, SaveImages, with_common
 
 
 @with_common
@@ -32,6 +32,7 @@ def attack(
     as_8bit: As8Bit = False,
     no_checks: NoChecks = False,
     save_images: SaveImages = False,
+    resume: Resume = False,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 
@@ -65,5 +66,6 @@ def attack(
         detector=detector or common.configuration.run.detector,
         as_8bit=as_8bit,
         save_images=save_images,
+        resume=resume,
         probes=not no_checks,
     )

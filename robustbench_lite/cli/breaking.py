@@ -17,6 +17,7 @@ def seek(
     tolerance: float | None,
     *,
     save_images: bool,
+    resume: bool,
 ) -> None:
     """Find the breaking point of every shift; the severities are those of the scan."""
     from robustbench_lite.breaking import Until, scalable
@@ -28,4 +29,4 @@ def seek(
     named = [sweep.text for sweep in found if not sweep.optional]
     optional = {sweep.text for sweep in found if sweep.optional} - set(named)
     texts = [sweep.text for sweep in found]
-    run_evaluation("shift", common, texts, optional=optional, save_images=save_images, until=until)
+    run_evaluation("shift", common, texts, optional=optional, save_images=save_images, until=until, resume=resume)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import As8Bit, Common, DetectorFolder, NoChecks, SaveImages, with_common
+from robustbench_lite.cli.options import As8Bit, Common, DetectorFolder, NoChecks, Resume, SaveImages, with_common
 from robustbench_lite.errors import InputError
 from robustbench_lite.suites import find_suite
 
@@ -31,6 +31,7 @@ def evaluate(
     as_8bit: As8Bit = False,
     no_checks: NoChecks = False,
     save_images: SaveImages = False,
+    resume: Resume = False,
 ) -> None:
     """Accuracy under any list of conditions: a suite, specs, or both.
 
@@ -54,6 +55,7 @@ def evaluate(
         detector=detector or common.configuration.run.detector,
         as_8bit=as_8bit,
         save_images=save_images,
+        resume=resume,
         probes=not no_checks,
     )
 

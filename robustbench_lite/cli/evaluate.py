@@ -53,6 +53,7 @@ def run_evaluation(
     detector: Path | None = None,
     as_8bit: bool = False,
     save_images: bool = False,
+    resume: bool = False,
     probes: bool = True,
     baseline: Run | None = None,
     until: Until | None = None,
@@ -96,6 +97,7 @@ def run_evaluation(
             as_8bit=as_8bit,
             probes=probes,
             save_images=save_images,
+            resume=resume,
             until=until,
             on_progress=lambda p: update(*p),
         )
@@ -103,7 +105,8 @@ def run_evaluation(
     if prepared.inputs.demo and not common.quiet:
         console.note(_OWN.format(command))
     if run.record.status == "interrupted":
-        console.note(f"interrupted; what was finished is in {run.path}")
+        more = ". The same with --resume goes on." if run.record.unfinished else ""
+        console.note(f"interrupted; what was finished is in {run.path}{more}")
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 

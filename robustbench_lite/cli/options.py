@@ -178,6 +178,12 @@ SaveImages = Annotated[
 As8Bit = Annotated[
     bool, typer.Option("--as-8bit", help="Round adversarial images to 8 bits, within the budget, and score those.")
 ]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with an unfinished run of the same: finished batches are not computed again."
+    ),
+]
 NoChecks = Annotated[
     bool, typer.Option("--no-checks", help="Leave out the trust checks that attack some images again.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import Baseline, Common, DetectorFolder, SaveImages, with_common
+from robustbench_lite.cli.options import Baseline, Common, DetectorFolder, Resume, SaveImages, with_common
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
 SHIFTS, WORST, INSTEAD = "Shifts", "How far, and the worst case", "Without a network"
@@ -89,6 +89,7 @@ def shift(
     ] = False,
     detector: DetectorFolder = None,
     save_images: SaveImages = False,
+    resume: Resume = False,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
 
@@ -135,4 +136,5 @@ def shift(
         baseline=baseline,
         detector=detector,
         save_images=save_images,
+        resume=resume,
     )

@@ -66,9 +66,15 @@ def run_shift(
     baseline: Path | None,
     detector: Path | None,
     save_images: bool,
+    resume: bool,
 ) -> None:
     """Do what the options say to every shift that was asked for, by family or as a published set."""
     modes.check(severity)
+    if resume and (modes.preview or modes.calibrate):
+        flag = "--preview" if modes.preview else "--calibrate"
+        raise InputError(
+            f"{flag} asks no network: there is nothing that --resume could go on with.", "Leave it out."
+        )
     if detector and (modes.preview or modes.calibrate or modes.until is not None):
         flag = "--preview" if modes.preview else "--calibrate" if modes.calibrate else "--until"
         raise InputError(f"{flag} has no place for a --detector.", "Leave it out.")
@@ -107,7 +113,9 @@ def run_shift(
     if modes.until is not None:
         from robustbench_lite.cli.breaking import seek
 
-        seek(common, found, modes.until, severity or levels, modes.tolerance, save_images=save_images)
+        seek(
+            common, found, modes.until, severity or levels, modes.tolerance, save_images=save_images, resume=resume
+        )
         return
     from robustbench_lite.cli.evaluate import run_evaluation
 
@@ -122,6 +130,7 @@ def run_shift(
         tries=modes.tries,
         detector=detector or common.configuration.run.detector,
         save_images=save_images,
+        resume=resume,
         baseline=reference,
     )
 

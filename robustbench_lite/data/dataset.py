@@ -60,7 +60,10 @@ class Metadata(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images (N, C, H, W) float32 in [0, 1], labels (N,) int64, and one place, id, file and group per image."""
+    """Images (N, C, H, W) float32 in [0, 1], labels (N,) int64, and one place, id, file and group per image.
+
+    ``skipped`` are the damaged ones; ``out_of_reach``: for one of them it was the disk, which may be back later.
+    """
 
     indices: tuple[int, ...]
     images: Tensor
@@ -69,6 +72,7 @@ class Batch(NamedTuple):
     files: tuple[str, ...]
     groups: tuple[str, ...] | None
     skipped: tuple[Skipped, ...]
+    out_of_reach: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,9 +152,15 @@ class Dataset:
         fits = len(self) * 4 * math.prod(remembering.image_shape) <= most  # float32
         return remembering if fits else self
 
-    def batches(self, batch_size: int, workers: int = 2) -> Iterator[Batch]:
-        """All images in order, decoded in threads one batch ahead; damaged ones are left out and named."""
-        starts = range(0, len(self), batch_size)
+    def batches(
+        self, batch_size: int, workers: int = 2, *, numbers: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """All images in order, decoded in threads one batch ahead; damaged ones are left out and named.
+
+        With ``numbers`` only those batches, counted from 0: the images of the others are not looked at.
+        """
+        every = range(0, len(self), batch_size)
+        starts = every if numbers is None else [every[number] for number in numbers]
         with ThreadPoolExecutor(max_workers=workers) as pool:
             chunks = (range(start, min(start + batch_size, len(self))) for start in starts)
             ahead = [(chunk, pool.map(self._try_read, chunk)) for chunk in islice(chunks, 2)]
@@ -185,7 +195,13 @@ class Dataset:
                 for i, p in zip(chunk, pixels, strict=True)
                 if isinstance(p, DamagedImageError)
             ),
+            out_of_reach=any(isinstance(p, DamagedImageError) and _of_disk(p) for p in pixels),
         )
+
+
+def _of_disk(error: DamagedImageError) -> bool:
+    """Whether the operating system refused to read. A decoder's OSError has no number."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
 
 
 def joined(parts: Sequence[Dataset], split: str) -> Dataset:

@@ -269,9 +269,8 @@ def test_images_that_the_detector_knows_are_counted(classifier, detector):
     found = evaluate(classifier, train, ["evade(steps=1)"], detector=detector, probes=False)
     assert found.detector.n_seen == 20
     guard = GuardedClassifier(classifier, detector, (1, 8, 8))
-    guard.meet(split("val")[:7])  # the threshold was chosen with these
-    guard.meet(split("test")[:5])
-    assert guard.n_seen == 7
+    assert guard.known(split("val")[:7]) == 7  # the threshold was chosen with these
+    assert guard.known(split("test")[:5]) == 0
 
 
 def test_bad_detectors_are_refused_by_the_command(refused, detector, tmp_path):

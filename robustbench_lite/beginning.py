@@ -1,0 +1,79 @@
+"""Where a run and its finished batches go, and what is said if there is no room for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustbench_lite.errors import InputError
+from robustbench_lite.identity import identity_of
+from robustbench_lite.recording import detector_sha256
+from robustbench_lite.run_folder import RunFolder, check_place
+from robustbench_lite.unfinished import Store, name_of, opened
+
+if TYPE_CHECKING:
+    from robustbench_lite.runner import Prepared
+
+
+def begun(
+    prepared: Prepared, path: Path, *, as_8bit: bool, save_images: bool, resume: bool
+) -> tuple[Store | None, RunFolder]:
+    """Where finished batches are kept, if they can be, and where the run will be.
+
+    Args:
+        prepared: network and images.
+        path: of the run.
+        as_8bit, save_images, resume: as for ``runner.run``.
+
+    Raises:
+        InputError: the place is taken or cannot be written, or there is no going on.
+    """
+    if resume and save_images:
+        raise InputError(
+            "--resume has the rows of finished batches, not their images, which --save-images is to write.",
+            "Leave one out.",
+        )
+    try:
+        identity = identity_of(
+            prepared.classifier,
+            prepared.dataset,
+            seed=prepared.inputs.seed,
+            batch_size=prepared.inputs.batch_size,
+            as_8bit=as_8bit,
+            detector="" if prepared.detector_folder is None else detector_sha256(prepared.detector_folder),
+        )
+    except InputError:
+        if resume:
+            raise
+        return None, RunFolder(path)
+    goes_on = name_of(identity) if resume else ""
+    check_place(path, goes_on)  # before anything is discarded
+    store = opened(path.parent, identity, resume=resume)
+    try:
+        return store, RunFolder(path, goes_on if store else "", store.folder if store else None)
+    except BaseException:
+        if store:
+            store.close()
+        raise
+
+
+@contextmanager
+def told_if_unwritten(path: Path, store: Store | None) -> Iterator[None]:
+    """Say what a full disk, or one that is gone, means for what was computed.
+
+    Raises:
+        InputError: a run cannot be written to ``path``.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if store is None:
+            raise InputError(f"cannot write {path}: {reason}.", "Free some space, and run it again.") from error
+        kept = "" if store.flush() else f", but for {store.unwritten} that there was no room for either"
+        raise InputError(
+            f"cannot write {path}: {reason}. Finished batches are kept in {store.folder}{kept}.",
+            "Free some space, and give the same command with --resume: they are not computed again.",
+        ) from error
