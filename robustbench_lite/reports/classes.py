@@ -1,9 +1,10 @@
-"""Which classes suffer, and how often predictions flip, for the page."""
+"""Which classes suffer, what they are taken for, and how often predictions flip, for the page."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from robustbench_lite.reports.class_losses import losses
 from robustbench_lite.reports.view import Values, View
 from robustbench_lite.reports.words import Result
 from robustbench_lite.sweeps import Sweep
@@ -20,8 +21,8 @@ class ByClass(NamedTuple):
 
 
 def values(view: View) -> Values:
-    """Section 5 of the page: accuracy by class."""
-    return {"by_class": by_class(view.results)}
+    """Section 5 of the page: the classes that lose most, confusions, and the accuracy of every class."""
+    return {"losses": losses(view.usual), "by_class": by_class(view.results)}
 
 
 def by_class(results: list[Result]) -> ByClass:

@@ -266,8 +266,8 @@ def test_of_many_classes_the_weakest_are_shown(make_run):
     run = make_run(n=200, class_names=[f"kind {i}" for i in range(40)], examples=0)
     run.samples["label"] = run.samples["index"] % 40
     run.samples["correct"] = (run.samples["label"] >= 5).astype("int8")
-    words = Page(html_report(run)).words
-    shown = words.partition("Accuracy by class")[2]
+    clean = run.replace(samples=run.samples[run.samples["condition"] == "clean"])
+    shown = Page(html_report(clean)).words.partition("Accuracy by class")[2]
     assert all(f"kind {i} " in shown for i in range(5))
     assert "28 more classes" in shown
 
