@@ -122,7 +122,7 @@ def test_json_has_everything(made):
     assert night["beyond_chance"]
     assert len(night["broken_images"]) == 25
     assert night["broken_images"][0]["file"] == "digit-0.png"
-    assert night["others"]["worst_class"]["note"] == "0 → 5"
+    assert night["others"]["worst_class"]["note"] == "0"
     assert (document["tested"], document["beyond_chance"]) == (8, 1)
 
 
