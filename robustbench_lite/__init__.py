@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from robustbench_lite.protocols import CrossValidated, cross_validate
     from robustbench_lite.registry import make, spec
     from robustbench_lite.reports.html import html_report
+    from robustbench_lite.reports.plots import plot
     from robustbench_lite.runs import Run, read_run
     from robustbench_lite.suites import suite
     from robustbench_lite.tradeoff import TradeOff, trade_off
@@ -76,6 +77,7 @@ _PUBLIC = {
     "make_recipe": "training.recipe",
     "open_detector": "outliers.opening",
     "open_store": "identity",
+    "plot": "reports.plots",
     "read_run": "runs",
     "spec": "registry",
     "suite": "suites",
@@ -117,6 +119,7 @@ __all__ = [
     "make_recipe",
     "open_detector",
     "open_store",
+    "plot",
     "read_run",
     "spec",
     "suite",

@@ -105,7 +105,7 @@ def compare(
         others = [run for run in runs if run.record.id != own]
     if baseline is None or not others:
         raise InputError("a comparison needs two runs.", "Give another run, on the same images.")
-    _check_ids([baseline, *others])
+    check_ids([baseline, *others])
     found = [_compared(run, baseline, wanted) for run in others]
     corrected = iter(holm([d.p for one in found for d in one.differences]))
     return Comparison(
@@ -206,7 +206,8 @@ def _specs(run: Run, wanted: Callable[[str], bool]) -> list[str]:
     return [c.spec for c in run.record.conditions if c.n > 0 and wanted(c.spec)]
 
 
-def _check_ids(runs: Sequence[Run]) -> None:
+def check_ids(runs: Sequence[Run]) -> None:
+    """Raise InputError if one run is there twice, also as a copy of it."""
     seen: dict[str, Run] = {}
     for run in runs:
         if run.record.id in seen:

@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "corruption_error",
         "intervals",
         "pairing",
+        "selective",
         "comparison",
         "changed_images",
         "gates",

@@ -18,6 +18,7 @@ from robustbench_lite.cli.gate import gate
 from robustbench_lite.cli.init import init
 from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
 from robustbench_lite.cli.outliers import group as outliers_group
+from robustbench_lite.cli.plot import plot
 from robustbench_lite.cli.report import report, show
 from robustbench_lite.cli.shift import shift
 from robustbench_lite.cli.train import train
@@ -124,6 +125,7 @@ app.add_typer(config_group(_PlainGroup))
 app.command()(report)
 app.command()(show)
 app.command()(compare)
+app.command()(plot)
 
 
 @app.command()

@@ -26,7 +26,7 @@ def rb(*words):
 
 COMMANDS
 """
-COMMANDS = ("attack", "shift", "eval", "train", "report", "show", "compare", "ls", "doctor", "init")
+COMMANDS = ("attack", "shift", "eval", "train", "report", "show", "compare", "plot", "ls", "doctor", "init")
 
 
 def python(commands, **settings):
@@ -51,6 +51,7 @@ def test_help_lists_runs_and_pages_need_no_torch(run_folder, tmp_path):
     (other / "run.json").write_text(json.dumps({**record, "id": "other"}), encoding="utf-8")
     both = (str(run_folder), str(other))
     compared = [("compare", *both, "--format", form) for form in ("md", "csv", "json", "html")]
+    compared.append(("plot", *both, "--out", str(tmp_path / "plots")))
     runs = [("compare", *both), *compared, ("show", str(run_folder)), ("show", str(run_folder), "--json")]
     python([*lists, *helps, *runs, ("report", str(run_folder), "--out", str(tmp_path / "page.html"))])
 
