@@ -262,16 +262,12 @@ def _plot(kind: str, runs: Sequence[Run], title: str, y_label: str, panels: list
     if not panels:
         raise NothingToPlotError(*_missing(kind, runs))
     record = runs[0].record
-    about = [_network(runs[0])] if len(runs) == 1 else []
-    same = len({run.record.data.manifest_sha256 for run in runs}) == 1
-    about += (
-        [
-            f"{plain(record.data.spec)}, {record.data.split} split, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{record.data.n_used}"
-        ]
-        if same
-        else []
-    )
-    told = [shortened(part, 70) for part in about] + ["95\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}intervals"]
+    told = [_network(runs[0])] if len(runs) == 1 else []
+    if len({run.record.data.manifest_sha256 for run in runs}) == 1:
+        told.append(
+            f"{shortened(plain(record.data.spec), 50)}, {record.data.split} split, n = {record.data.n_used}"
+        )
+    told.append("95 % intervals")
     unfinished = sum(run.record.status != "done" for run in runs)
     if unfinished:
         told.append(f"{unfinished} of {len(runs)} runs not finished" if len(runs) > 1 else "not finished")
@@ -279,7 +275,9 @@ def _plot(kind: str, runs: Sequence[Run], title: str, y_label: str, panels: list
         told.append("demonstration")
     if len(panels) > MOST_PANELS:
         told.append(f"{MOST_PANELS} of {len(panels)} shown")
-    return Plot(kind, title, " · ".join(told), y_label, panels[:MOST_PANELS])
+    # What belongs together stays on one line.
+    note = " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in told)
+    return Plot(kind, title, note, y_label, panels[:MOST_PANELS])
 
 
 def _missing(kind: str, runs: Sequence[Run]) -> tuple[str, str]:

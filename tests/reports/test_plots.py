@@ -194,7 +194,7 @@ def test_many_shifts_are_small_multiples(made):
     ]
     figure = plots.severity_figure(made(conditions=conditions, n=10))
     assert len(figure.axes) == 24
-    assert "24 of 30 shown" in figure.get_suptitle()
+    assert "24 of 30 shown" in figure.get_suptitle().replace("\xa0", " ")
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
@@ -214,4 +214,4 @@ def test_other_images_are_said(made):
 
 def test_an_unfinished_run_is_marked(made):
     (run,) = made(record={"id": "r", "status": "interrupted"})
-    assert "not finished" in plots.severity_figure([run]).get_suptitle()
+    assert "not\xa0finished" in plots.severity_figure([run]).get_suptitle()
