@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from made_gates import HOSTILE, hostile
 from pages import Page
 
+from robustbench_lite.config.schema import ReportConfig
 from robustbench_lite.reports.html import html_report
 from robustbench_lite.reports.words import plain
 
@@ -36,7 +38,7 @@ def test_the_policy_allows_style_and_script_of_the_page_and_nothing_else(make_ru
     assert len(source) < 1_000_000
 
 
-HOSTILE = [
+NAMES = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror='alert(1)'>",
     "{{ 7 * 7 }}",
@@ -47,7 +49,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", NAMES)
 def test_hostile_names_stay_text(make_run, name):
     made = make_run(examples=1)
     record = made.record
@@ -90,3 +92,17 @@ def test_reports_do_not_import_torch():
     modules = ("html", "table", "document", "pictures", "severity", "trust", "words")
     code = "import sys\n" + "".join(f"import robustbench_lite.reports.{m}\n" for m in modules)
     subprocess.run([sys.executable, "-c", f"{code}assert 'torch' not in sys.modules"], check=True, timeout=120)
+
+
+def test_hostile_rules_and_configurations_stay_text(make_run):
+    run = make_run(examples=1)
+    gates = hostile().model_copy(update={"run_ids": [run.record.id]})
+    about = ReportConfig(
+        title=HOSTILE, product=HOSTILE, organisation=HOSTILE, intended_use=HOSTILE, sign=(HOSTILE,)
+    )
+    source = html_report(run, gates=[gates], about=about)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", source)
+    page = Page(source)
+    assert page.text("h1") == [plain(HOSTILE)]
+    assert source.count("<script>alert") == 0
+    assert not [a for a in page.all("a") if not a["href"].startswith("#")]
