@@ -36,7 +36,7 @@ def markdown(text: str) -> str:
     and nothing is linked (``#1``): a comment parts the sign from what follows.
     """
     line = plain(text).strip()
-    line = re.sub(r"[\\`*_{}\[\]|~$^:]", r"\\\g<0>", line)
+    line = re.sub(r"[\\`*_{}\[\]|~$^]|:(?=\S)", r"\\\g<0>", line)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("www.", r"www\.")
     line = re.sub(r"^(?:[-+=]|[0-9]+(?=[.)](?:\s|$)))", _not_at_the_start, line)
     return re.sub(r"[@#]", r"\\\g<0><!-- -->", line)

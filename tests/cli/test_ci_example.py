@@ -96,7 +96,7 @@ def test_three_on_a_worse_network(job, checkpoint, tmp_path):
     assert verdicts(out)["clean"] == "FAIL"
     assert verdicts(out)["night"] == "FAIL"
     assert "::error title=FAIL%3A night::" in done.stdout
-    assert (out / "step.md").read_text().startswith("**✗ FAIL: 2 of 2 rules failed\\: clean, night.**\n")
+    assert (out / "step.md").read_text().startswith("**✗ FAIL: 2 of 2 rules failed: clean, night.**\n")
 
 
 def test_four_on_too_few_images(job, checkpoint):

@@ -227,4 +227,4 @@ def test_an_unfinished_run_and_a_demonstration_are_marked(made):
     assert any("interrupted" in note for note in words.notes(again))
     page = Page(comparison_html(again, changed, 1))
     assert any("INTERRUPTED" in text for text in page.text("p"))
-    assert "B and A\\: The run is interrupted" in comparison_markdown(again, changed)
+    assert "B and A: The run is interrupted" in comparison_markdown(again, changed)

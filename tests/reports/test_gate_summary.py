@@ -30,7 +30,7 @@ def cells(text):
 def test_the_first_line_is_the_verdict():
     lines = summary(EACH).splitlines()
     assert lines[0] == (
-        "**! ERROR: 1 of 4 rules could not be judged, and a rule that was not judged did not pass\\: fog.**"
+        "**! ERROR: 1 of 4 rules could not be judged, and a rule that was not judged did not pass: fog.**"
     )
     assert lines[1] == MARK
 
