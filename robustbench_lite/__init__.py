@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from robustbench_lite.gates.rule import GateSettings, Rule
     from robustbench_lite.generative.loading import load_generator
     from robustbench_lite.identity import open_store
+    from robustbench_lite.merging import merge
     from robustbench_lite.outliers.fitting import fit_detector
     from robustbench_lite.outliers.opening import open_detector
     from robustbench_lite.protocols import CrossValidated, cross_validate
@@ -75,6 +76,7 @@ _PUBLIC = {
     "load_generator": "generative.loading",
     "make": "registry",
     "make_recipe": "training.recipe",
+    "merge": "merging",
     "open_detector": "outliers.opening",
     "open_store": "identity",
     "plot": "reports.plots",
@@ -117,6 +119,7 @@ __all__ = [
     "load_generator",
     "make",
     "make_recipe",
+    "merge",
     "open_detector",
     "open_store",
     "plot",

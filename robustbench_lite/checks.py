@@ -8,12 +8,12 @@ show (docs/trust.md).
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from robustbench_lite.types import Model
+    from robustbench_lite.types import Model
 
 Status = Literal["passed", "triggered", "not run"]
 
@@ -99,6 +99,8 @@ def blind(bad: int, zero: int, gradients: int) -> bool:
 
 def repeatable(model: Model, images: Tensor) -> Check:
     """Whether the same images give the same logits the second time."""
+    import torch
+
     first, second = model(images), model(images)
     if torch.allclose(first, second, atol=1e-5, rtol=1e-4):
         return Check("repeatable", "passed", f"{len(images)} images got the same answers twice.")
@@ -117,6 +119,8 @@ def logit_outputs(logits: Tensor, *, gradient: bool = True) -> Check:
     Gradients through a softmax vanish where the network is sure, so attacks fail and it looks robust. For scores
     without a gradient, log-probabilities are as good as logits.
     """
+    import torch
+
     total = logits.sum(1)
     if ((logits >= 0) & (logits <= 1)).all() and torch.allclose(total, torch.ones_like(total), atol=1e-3):
         kind = "probabilities (a softmax at the end)"

@@ -52,6 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"gates", "registry", "descriptions", "references", "suites"},
     "corruption_error": {"names", "runs", "shifts"},
     "suites": {"names", "shifts"},
+    "merged_record": {"checks", "metrics", "runs"},
+    "merging": {"merged_record", "run_folder", "runs"},
     "reports": {
         "suites",
         "registry",
@@ -170,6 +172,9 @@ WITHOUT_TORCH = (
     "gates",
     "config",
     "suites",
+    "checks",
+    "merged_record",
+    "merging",
     "reports",
 )
 

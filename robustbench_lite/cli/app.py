@@ -16,6 +16,7 @@ from robustbench_lite.cli.config import group as config_group
 from robustbench_lite.cli.eval import evaluate
 from robustbench_lite.cli.gate import gate
 from robustbench_lite.cli.init import init
+from robustbench_lite.cli.merge import merge
 from robustbench_lite.cli.options import UNREAD_LEARNING, Common, with_common
 from robustbench_lite.cli.outliers import group as outliers_group
 from robustbench_lite.cli.plot import plot
@@ -64,6 +65,7 @@ app.add_typer(outliers_group(_PlainGroup))
 
 
 app.command(name="eval")(evaluate)
+app.command()(merge)
 app.command()(train)
 
 
