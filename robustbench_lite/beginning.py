@@ -1,20 +1,41 @@
-"""Where a run and its finished batches go, and what is said if there is no room for them."""
+"""Which batches a run has, where it and its finished batches go, and what is said if there is no room."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robustbench_lite.classifiers.pieces import default_batch
 from robustbench_lite.errors import InputError
 from robustbench_lite.identity import identity_of
 from robustbench_lite.recording import detector_sha256
 from robustbench_lite.run_folder import RunFolder, check_place
+from robustbench_lite.sharding import WHOLE, Shard
 from robustbench_lite.unfinished import Store, name_of, opened
 
 if TYPE_CHECKING:
+    from robustbench_lite.classifiers.classifier import Classifier
+    from robustbench_lite.data.dataset import Dataset
+    from robustbench_lite.inputs import Inputs
     from robustbench_lite.runner import Prepared
+
+
+def in_batches(
+    inputs: Inputs, shard: Shard, dataset: Dataset, classifier: Classifier
+) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs with the batch size of a shard, and a note if that is another than that of the whole run."""
+    if shard == WHOLE:
+        return inputs, ()
+    usual = inputs.batch_size or default_batch(dataset.image_shape, pieces=classifier.in_pieces)
+    size = shard.batch_size(len(dataset), usual)
+    note = (
+        f"batches of {size} images instead of {usual}, so that there is one for each of {shard.count} shards: the "
+        f"last digits may differ from an unsharded run, unless that is given --batch-size {size}"
+    )
+    return replace(inputs, batch_size=size), (() if size == usual else (note,))
 
 
 def begun(
@@ -43,7 +64,7 @@ def begun(
             batch_size=prepared.inputs.batch_size,
             as_8bit=as_8bit,
             detector="" if prepared.detector_folder is None else detector_sha256(prepared.detector_folder),
-        )
+        ) | ({} if prepared.shard == WHOLE else {"shard": str(prepared.shard)})
     except InputError:
         if resume:
             raise

@@ -50,6 +50,7 @@ class Plan(NamedTuple):
     """What will be done, and what it may cost."""
 
     conditions: list[dict[str, Any]]
+    n: int  # images
     timed: int  # images that were timed
     seconds: float  # of all conditions whose time is known
 
@@ -67,14 +68,14 @@ def plan(prepared: Prepared, until: Until | None = None) -> Plan:
     Raises:
         InputError: as ``evaluate``, for a few of the images.
     """
-    rows, n = cost(prepared, until), len(prepared.dataset)
-    times = _Times(prepared)
+    rows, times = cost(prepared, until), _Times(prepared)
+    n = prepared.shard.images(len(prepared.dataset), times.batch_size)
     for row, condition in zip(rows, prepared.conditions, strict=False):
         row["attacks"] = bool(condition.attacks)
         row["seconds"] = round(times.of(condition, n) * row.get("severities", 1), 3)
     for row in rows[len(prepared.conditions) :]:
         row |= {"attacks": False, "seconds": None}
-    return Plan(rows, times.timed, round(sum(row["seconds"] or 0 for row in rows), 3))
+    return Plan(rows, n, times.timed, round(sum(row["seconds"] or 0 for row in rows), 3))
 
 
 def cost(prepared: Prepared, until: Until | None = None) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from robustbench_lite.records import BreakingPoint, CheckRecord, ConditionRecord
 from robustbench_lite.registry import spec
 from robustbench_lite.run_rows import COLUMNS
 from robustbench_lite.scoring import Hands, Tally
+from robustbench_lite.sharding import WHOLE, Shard
 from robustbench_lite.types import Attack, Condition, Shift
 from robustbench_lite.unfinished import Store
 from robustbench_lite.working import Progress, Work
@@ -62,6 +63,7 @@ def evaluate(
     as_8bit: bool = False,
     probes: bool = True,
     store: Store | None = None,
+    shard: Shard = WHOLE,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_images: Callable[[str, Batch, Tensor], None] = lambda condition, batch, images: None,
 ) -> Evaluation:
@@ -82,6 +84,7 @@ def evaluate(
         probes: look at a few images again, to tell whether the numbers under attack may be trusted.
         store: where finished batches are found, not to be computed again, and put (``rb.open_store``); by default
             they are in memory alone.
+        shard: a part of the batches; of few images they are made smaller, so that there are enough of them.
         on_progress: called before and after every batch under every condition.
         on_images: called with the spec of the condition, the batch, and the images as they were scored; not for
             what is found in the store.
@@ -104,6 +107,7 @@ def evaluate(
         raise InputError(f"batch size {batch_size} is out of range.", "It must be at least 1.")
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec} holds no image to evaluate.", "Check --split, --limit and --first.")
+    batch_size = shard.batch_size(len(dataset), batch_size)
     if store:
         check_store(store, seed=seed, batch_size=batch_size, as_8bit=as_8bit)
     guard = None if detector is None else GuardedClassifier(classifier, detector, dataset.image_shape)
@@ -113,7 +117,7 @@ def evaluate(
     tallies = [Tally(c, spec(c)) for c in planned]
     keeper, prober = ExampleKeeper(), Prober(classifier, dataset, seed, batch_size)
     hands = Hands(seed, as_8bit, keeper, on_images, guard)
-    work = Work(classifier, dataset, tallies, hands, prober, batch_size, store, on_progress)
+    work = Work(classifier, dataset, tallies, hands, prober, batch_size, store, shard, on_progress)
     skipped, network, known = list(dataset.skipped), list[CheckRecord](), 0
     status: Literal["done", "interrupted", "failed"] = "done"
     failure: Exception | None = None

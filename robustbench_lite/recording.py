@@ -16,6 +16,7 @@ from robustbench_lite.evaluation import Evaluation
 from robustbench_lite.followup import with_commands
 from robustbench_lite.identity import code_sha256
 from robustbench_lite.registry import spec
+from robustbench_lite.sharding import WHOLE
 
 if TYPE_CHECKING:
     from robustbench_lite.runner import Prepared
@@ -103,6 +104,9 @@ def record(
         searches=[_search(found) for found in searched],
         code_sha256=code_sha256(classifier, prepared.conditions),
         resumed=store.times if store else 0,
+        shard=None
+        if prepared.shard == WHOLE
+        else records.ShardRecord(**vars(prepared.shard), n_whole=n_asked(dataset)),
         unfinished=store.name if store and result.status != "done" else "",
     )
 

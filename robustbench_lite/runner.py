@@ -11,7 +11,7 @@ import pandas as pd
 
 from robustbench_lite import runs
 from robustbench_lite.applying import check_fits, needing_colour, resolve
-from robustbench_lite.beginning import begun, told_if_unwritten
+from robustbench_lite.beginning import begun, in_batches, told_if_unwritten
 from robustbench_lite.breaking import Until, breaking_points
 from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.classifiers.loading import load_classifier
@@ -27,6 +27,7 @@ from robustbench_lite.registry import make, spec, without_severity
 from robustbench_lite.run_folder import new_id
 from robustbench_lite.saving import ImageWriter
 from robustbench_lite.search import TRIES, Found, check_ranges, search
+from robustbench_lite.sharding import WHOLE, Shard
 from robustbench_lite.types import Condition, Shift, is_shift
 from robustbench_lite.working import Progress
 
@@ -48,6 +49,7 @@ class Prepared:
     detector: Detector | None = None
     detector_folder: Path | None = None
     suites: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    shard: Shard = WHOLE
 
 
 def prepare(
@@ -59,6 +61,7 @@ def prepare(
     tries: int = TRIES,
     detector: Path | None = None,
     suites: Mapping[str, Sequence[str]] | None = None,
+    shard: Shard = WHOLE,
 ) -> Prepared:
     """Load the network and the data, and fill in what each says about the other.
 
@@ -70,6 +73,7 @@ def prepare(
         detector: the folder of an outlier detector, which judges every image.
         if_colour: those of the conditions that are left out, with a note, if they change colour and there is none.
         suites: the named lists that the conditions come from, to be written down.
+        shard: which part of the images.
 
     Raises:
         InputError: a wrong name, a missing file, or parts that do not fit.
@@ -106,7 +110,11 @@ def prepare(
     listed = {
         name: [spec(resolve(make(text), dataset.eps)) for text in specs] for name, specs in (suites or {}).items()
     }
-    return Prepared(inputs, classifier, dataset, planned, notes, tuple(ranges), tries, opened, detector, listed)
+    inputs, told = in_batches(inputs, shard, dataset, classifier)
+    notes = (*notes, *told)
+    return Prepared(
+        inputs, classifier, dataset, planned, notes, tuple(ranges), tries, opened, detector, listed, shard
+    )
 
 
 def _opened(folder: Path, classifier: Classifier, dataset: Dataset) -> Detector:
@@ -229,6 +237,7 @@ def run(
         "seed": inputs.seed,
         "batch_size": inputs.batch_size,
         "store": store,
+        **({} if prepared.shard == WHOLE else {"shard": prepared.shard}),
         "on_progress": on_progress,
         **({"on_images": writer.add} if save_images else {}),
     }

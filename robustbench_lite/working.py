@@ -15,6 +15,7 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.identity import condition_mark
 from robustbench_lite.probes import Prober
 from robustbench_lite.scoring import Hands, Loaded, Tally, score
+from robustbench_lite.sharding import Shard
 from robustbench_lite.unfinished import Store
 from robustbench_lite.units import Unit, no_rows
 
@@ -41,6 +42,7 @@ class Work:
         prober: has a first look at the network.
         batch_size: images at a time.
         store: where finished units are found and put; None: nowhere.
+        shard: which of the batches.
         on_progress: called before and after every unit.
     """
 
@@ -51,6 +53,7 @@ class Work:
     prober: Prober
     batch_size: int
     store: Store | None
+    shard: Shard
     on_progress: Callable[[Progress], None]
     done: int = 0  # images times conditions
     _marks: dict[str, str] = field(default_factory=dict)
@@ -58,7 +61,7 @@ class Work:
 
     def units(self) -> Iterator[tuple[Tally, Unit]]:
         """Every unit, and the tally that it belongs to. Batches of which nothing is missing are not decoded."""
-        numbers = range(-(-len(self.dataset) // self.batch_size))
+        numbers = self.shard.numbers(len(self.dataset), self.batch_size)
         if self.store:
             self._marks = {tally.spec: _mark(tally) for tally in self.tallies}
         missing = {n: [tally.spec for tally in self.tallies if not self._finished(tally, n)] for n in numbers}
@@ -79,7 +82,8 @@ class Work:
 
     def report(self, what: str) -> None:
         """Say how far it is."""
-        self.on_progress(Progress(self.done, len(self.dataset) * len(self.tallies), what))
+        images = self.shard.images(len(self.dataset), self.batch_size)
+        self.on_progress(Progress(self.done, images * len(self.tallies), what))
 
     def _finished(self, tally: Tally, number: int) -> bool:
         return self.store is not None and self.store.has(self._marks[tally.spec], number)
@@ -96,7 +100,8 @@ class Work:
         if loaded and first:
             known = self.hands.guard.known(loaded.images) if self.hands.guard else 0
             if not self._looked:
-                checks = [check._asdict() for check in self.prober.first_look(loaded.images, loaded.clean)]
+                seen = self._first(loaded)
+                checks = [check._asdict() for check in self.prober.first_look(seen.images, seen.clean)]
         if loaded:
             unit = score(tally.spec, tally.condition, loaded, self.classifier, self.hands)
         else:
@@ -111,6 +116,13 @@ class Work:
         if self.store and self._marks[tally.spec] and not batch.out_of_reach:
             self.store.add(self._marks[tally.spec], unit)
         return unit
+
+    def _first(self, loaded: Loaded) -> Loaded:
+        """The first images of the whole, so that all shards look at the same."""
+        if self.shard.index == 1:
+            return loaded
+        batches = self.dataset.batches(self.batch_size)
+        return next((self._loaded(0, batch) for batch in batches if len(batch.labels)), loaded)
 
     def _loaded(self, number: int, batch: Batch) -> Loaded:
         images, labels = batch.images.to(self.classifier.device), batch.labels.to(self.classifier.device)

@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bisection": {"intervals", "runs"},
     "journal": set(),
     "units": {"examples"},
+    "sharding": set(),
     "unfinished": {"journal", "units"},
     "run_folder": {"runs", "unfinished"},
     "pairing": {"runs"},
@@ -102,10 +103,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "units",
     },
     "identity": {"registry", "classifiers", "data", "provenance", "unfinished"},
-    "working": {"classifiers", "data", "identity", "probes", "scoring", "unfinished", "units"},
+    "working": {"sharding", "classifiers", "data", "identity", "probes", "scoring", "unfinished", "units"},
     "evaluation": {
         *("registry", "checks", "classifiers", "data", "runs", "metrics", "examples", "applying", "scoring"),
-        *("probes", "guarding", "condition_records", "identity", "unfinished", "working"),
+        *("probes", "guarding", "condition_records", "identity", "unfinished", "working", "sharding"),
     },
     "comparing": {"registry", "applying", "data", "training", "weights"},
     "tradeoff_rows": {"intervals", "comparing", "evaluation", "training"},
@@ -125,18 +126,21 @@ MAY_IMPORT: dict[str, set[str]] = {
         "unfinished",
         "working",
     },
-    "recording": {"registry", "search", "data", "runs", "evaluation", "followup", "provenance", "identity"},
-    "beginning": {"identity", "recording", "run_folder", "unfinished"},
+    "recording": {
+        *("registry", "search", "data", "runs", "evaluation", "followup", "provenance", "identity", "sharding"),
+    },
+    "beginning": {"classifiers", "sharding", "identity", "recording", "run_folder", "unfinished"},
     "sheets": set(),
     "search_space": {"registry", "applying", "shifts"},
     "search_refining": {"attacks", "applying", "classifiers", "search_space"},
     "search": {"registry", "applying", "classifiers", "data", "search_refining", "search_space"},
     "severities": {"registry", "data", "applying", "shifts"},
     "previews": {"registry", "data", "applying", "shifts", "sheets"},
-    "estimating": {"registry", "attacks", "classifiers", "evaluation", "guarding", "search", "working"},
+    "estimating": {"working", "registry", "attacks", "classifiers", "evaluation", "guarding", "search"},
     "runner": {
         *("registry", "classifiers", "data", "runs", "evaluation", "applying", "recording", "saving"),
         *("inputs", "breaking", "beginning", "run_folder", "search", "guarding", "outliers", "working"),
+        "sharding",
     },
 }
 COMMAND_LINE = ("cli", "console", "__main__")  # may import everything; nothing else may import it
@@ -175,6 +179,7 @@ WITHOUT_TORCH = (
     "checks",
     "merged_record",
     "merging",
+    "sharding",
     "reports",
 )
 

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import As8Bit, Common, DetectorFolder, NoChecks, Resume, SaveImages, with_common
+from robustbench_lite.cli.options import (
+    As8Bit,
+    Common,
+    DetectorFolder,
+    NoChecks,
+    Resume,
+    SaveImages,
+    ShardOption,
+    with_common,
+)
 
 
 @with_common
@@ -33,6 +42,7 @@ def attack(
     no_checks: NoChecks = False,
     save_images: SaveImages = False,
     resume: Resume = False,
+    shard: ShardOption = None,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 
@@ -67,5 +77,6 @@ def attack(
         as_8bit=as_8bit,
         save_images=save_images,
         resume=resume,
+        shard=shard,
         probes=not no_checks,
     )

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import As8Bit, Common, DetectorFolder, NoChecks, Resume, SaveImages, with_common
+from robustbench_lite.cli.options import (
+    As8Bit,
+    Common,
+    DetectorFolder,
+    NoChecks,
+    Resume,
+    SaveImages,
+    ShardOption,
+    with_common,
+)
 from robustbench_lite.errors import InputError
 from robustbench_lite.suites import find_suite
 
@@ -32,6 +41,7 @@ def evaluate(
     no_checks: NoChecks = False,
     save_images: SaveImages = False,
     resume: Resume = False,
+    shard: ShardOption = None,
 ) -> None:
     """Accuracy under any list of conditions: a suite, specs, or both.
 
@@ -56,6 +66,7 @@ def evaluate(
         as_8bit=as_8bit,
         save_images=save_images,
         resume=resume,
+        shard=shard,
         probes=not no_checks,
     )
 

@@ -13,6 +13,7 @@ from robustbench_lite import console, registry
 from robustbench_lite.cli.options import Common
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
+from robustbench_lite.sharding import WHOLE, Shard, parse_shard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,7 @@ def run_evaluation(
     as_8bit: bool = False,
     save_images: bool = False,
     resume: bool = False,
+    shard: str | None = None,
     probes: bool = True,
     baseline: Run | None = None,
     until: Until | None = None,
@@ -70,6 +72,7 @@ def run_evaluation(
     for text, condition in zip(conditions, made, strict=True):
         if command != "eval" and condition.kind != command:
             raise InputError(f"{text} is no {command}.", f"Write rb eval --on {text!r}.")
+    part = _part(shard, searched=until is not None or bool(ranges), baseline=baseline)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the network and the images", quiet=common.quiet):
         from robustbench_lite import runner
@@ -77,7 +80,7 @@ def run_evaluation(
         if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
         searched = {"ranges": ranges} if tries is None else {"ranges": ranges, "tries": tries}
         prepared = runner.prepare(
-            common.inputs(), made, if_colour=if_colour, detector=detector, suites=suites, **searched
+            common.inputs(), made, if_colour=if_colour, detector=detector, suites=suites, shard=part, **searched
         )
         if baseline is not None:
             _check_baseline(baseline, prepared)
@@ -108,6 +111,21 @@ def run_evaluation(
         more = ". The same with --resume goes on." if run.record.unfinished else ""
         console.note(f"interrupted; what was finished is in {run.path}{more}")
         raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _part(text: str | None, *, searched: bool, baseline: Run | None) -> Shard:
+    """The shard that was asked for.
+
+    Raises:
+        InputError: there is no such part, or what was asked for needs all images at once.
+    """
+    if text is None:
+        return WHOLE
+    if searched:
+        raise InputError("--search looks at all images together: it has no --shard.", "Leave it out.")
+    if baseline is not None:
+        raise InputError("--baseline is for whole runs.", "Merge the shards, then: rb show RUN --baseline RUN.")
+    return parse_shard(text)
 
 
 def _check_baseline(baseline: Run, prepared: Any) -> None:
@@ -178,7 +196,7 @@ def _print_plan(prepared: Any, until: Until | None, *, as_json: bool, quiet: boo
     document = {
         "model": prepared.classifier.spec,
         "data": prepared.dataset.spec,
-        "n": len(prepared.dataset),
+        "n": found.n,
         "conditions": found.conditions,
         "seconds": found.seconds,
         "timed": found.timed,

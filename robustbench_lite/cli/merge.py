@@ -22,7 +22,7 @@ def merge(
 ) -> None:
     """Put the shards of a run together: the run that it would have been without --shard.
 
-    Examples:
+    Example:
 
       rb merge runs/part-1 runs/part-2 --out runs/whole
     """

@@ -178,6 +178,10 @@ SaveImages = Annotated[
 As8Bit = Annotated[
     bool, typer.Option("--as-8bit", help="Round adversarial images to 8 bits, within the budget, and score those.")
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Part I of N of the images; rb merge puts the parts together."),
+]
 Resume = Annotated[
     bool,
     typer.Option(

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import Baseline, Common, DetectorFolder, Resume, SaveImages, with_common
+from robustbench_lite.cli.options import (
+    Baseline,
+    Common,
+    DetectorFolder,
+    Resume,
+    SaveImages,
+    ShardOption,
+    with_common,
+)
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
 SHIFTS, WORST, INSTEAD = "Shifts", "How far, and the worst case", "Without a network"
@@ -90,6 +98,7 @@ def shift(
     detector: DetectorFolder = None,
     save_images: SaveImages = False,
     resume: Resume = False,
+    shard: ShardOption = None,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
 
@@ -137,4 +146,5 @@ def shift(
         detector=detector,
         save_images=save_images,
         resume=resume,
+        shard=shard,
     )

@@ -67,9 +67,13 @@ def run_shift(
     detector: Path | None,
     save_images: bool,
     resume: bool,
+    shard: str | None,
 ) -> None:
     """Do what the options say to every shift that was asked for, by family or as a published set."""
     modes.check(severity)
+    if shard and (modes.preview or modes.calibrate or modes.until is not None):
+        flag = "--preview" if modes.preview else "--calibrate" if modes.calibrate else "--until"
+        raise InputError(f"{flag} looks at all images together: it has no --shard.", "Leave it out.")
     if resume and (modes.preview or modes.calibrate):
         flag = "--preview" if modes.preview else "--calibrate"
         raise InputError(
@@ -131,6 +135,7 @@ def run_shift(
         detector=detector or common.configuration.run.detector,
         save_images=save_images,
         resume=resume,
+        shard=shard,
         baseline=reference,
     )
 

@@ -29,7 +29,7 @@ PROMISED_OF_A_RESULT = {
     "seconds",
     "warnings",
 }
-COMMANDS = ["attack", "shift", "eval", "train", "report", "show", "ls", "doctor"]
+COMMANDS = ["attack", "shift", "eval", "merge", "train", "report", "show", "ls", "doctor"]
 
 
 def test_attack_in_an_empty_folder(rb, tmp_path):
