@@ -89,6 +89,8 @@ def coarse(run: Run) -> Run:
         for c in run.record.conditions
         if (name := without_severity(c)) not in scans or c.severity in scans[str(name)]
     ]
+    if len(kept) == len(run.record.conditions):
+        return run  # a copy of a million rows is not free
     rows = run.samples[run.samples["condition"].isin({c.spec for c in kept})]
     return run.replace(record=run.record.model_copy(update={"conditions": kept}), samples=rows)
 

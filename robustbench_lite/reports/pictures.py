@@ -43,7 +43,7 @@ class Size(NamedTuple):
 
 
 # Up to so many examples, each of them so large: together below 2.2 MB, 3 MB in the page, also where all of
-# them are noise (benchmarks/report_size.py).
+# them are noise (benchmarks/big_run.py).
 SIZES = ((40, Size(224, 80, 168, 112)), (90, Size(160, 70, 112, 80)), (200, Size(128, 50, 64, 56)))
 
 
