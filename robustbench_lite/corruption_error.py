@@ -105,6 +105,56 @@ def suite_errors(run: Run, baseline: Run | None = None) -> list[SuiteError]:
     return [_suite_error(run, suite, corruptions, baseline) for suite, corruptions in sets.items()]
 
 
+class Resampled(NamedTuple):
+    """Means of one published set, of the images as they are (first) and of images drawn again, (1 + B,) each.
+
+    ``reference`` is the mean error of the baseline, None without one; ``groups`` what is drawn together, or None.
+    """
+
+    n: int
+    groups: npt.NDArray[np.int64] | None
+    mean_error: Array
+    mce: Array | None
+    relative_mce: Array | None
+    reference: Array | None
+
+
+def suites_of(run: Run) -> dict[str, list[str]]:
+    """The specs of every published set of the run, by its own spec without corruption and severity."""
+    return {
+        suite: [spec for levels in corruptions.values() for spec in levels]
+        for suite, corruptions in _sets(run).items()
+    }
+
+
+def resampled_errors(run: Run, suite: str, baseline: Run | None = None) -> Resampled:
+    """The means of ``suite_errors`` for one set, with the draws that their intervals are from.
+
+    Args:
+        run: a run that has the set.
+        suite: as ``suites_of`` names it.
+        baseline: as for ``suite_errors``.
+
+    Raises:
+        InputError: the baseline saw other images or conditions.
+    """
+    corruptions = _sets(run)[suite]
+    if baseline is not None:
+        data, specs = run.record.data, [spec for levels in corruptions.values() for spec in levels]
+        check_baseline(baseline, data.manifest_sha256, data.image_shape, run.record.seed, specs)
+    found = _measured(run, suite, corruptions, baseline)
+    inside = found.inside
+    theirs = None if baseline is None or found.theirs is None else found.theirs[:, 1:][:, inside].mean(axis=1)
+    return Resampled(
+        n=found.n,
+        groups=None if run.record.data.n_groups is None else found.units,
+        mean_error=found.error[:, inside].mean(axis=1),
+        mce=None if np.isnan(found.ce[0, inside]).any() else found.ce[:, inside].mean(axis=1),
+        relative_mce=None if np.isnan(found.relative[0, inside]).any() else found.relative[:, inside].mean(axis=1),
+        reference=theirs,
+    )
+
+
 def check_baseline(
     baseline: Run, manifest: str, image_shape: Sequence[int], seed: int, specs: Collection[str]
 ) -> None:
@@ -152,7 +202,20 @@ def _sets(run: Run) -> dict[str, Corruptions]:
     return {suite: found for suite, found in whole.items() if any(name in MAIN for name in found)}
 
 
-def _suite_error(run: Run, suite: str, corruptions: Corruptions, baseline: Run | None) -> SuiteError:
+class _Measured(NamedTuple):
+    """What the means are of: (1 + B, corruptions) each, the first row of the images as they are."""
+
+    n: int
+    units: npt.NDArray[np.int64]
+    error: Array
+    ce: Array
+    relative: Array
+    theirs: Array | None  # (…, 1 + corruptions), the clean error first
+    reference: str | None
+    inside: npt.NDArray[np.bool_]
+
+
+def _measured(run: Run, suite: str, corruptions: Corruptions, baseline: Run | None) -> _Measured:
     errors = _errors(run, corruptions)
     others = None if baseline is None else _errors(baseline, corruptions)
     if others is not None:
@@ -170,11 +233,17 @@ def _suite_error(run: Run, suite: str, corruptions: Corruptions, baseline: Run |
     ce = _ratio(error, theirs if theirs is None else theirs[:, 1:])
     relative = _ratio(error - mine[:, :1], theirs if theirs is None else theirs[:, 1:] - theirs[:, :1])
     inside = np.array([name in MAIN for name in corruptions])
+    return _Measured(len(errors), units, error, ce, relative, theirs, reference, inside)
+
+
+def _suite_error(run: Run, suite: str, corruptions: Corruptions, baseline: Run | None) -> SuiteError:
+    found = _measured(run, suite, corruptions, baseline)
+    error, ce, relative, inside = found.error, found.ce, found.relative, found.inside
     return SuiteError(
         suite=suite,
-        n=len(errors),
+        n=found.n,
         measured=int(inside.sum()),
-        reference=reference,
+        reference=found.reference,
         mean_error=_estimate(error[:, inside]),
         mce=None if np.isnan(ce[0, inside]).any() else _estimate(ce[:, inside]),
         relative_mce=None if np.isnan(relative[0, inside]).any() else _estimate(relative[:, inside]),

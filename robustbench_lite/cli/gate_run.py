@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import typer
 from pydantic import ValidationError
@@ -16,12 +16,15 @@ from robustbench_lite import console
 from robustbench_lite.cli.files import write_file
 from robustbench_lite.config.reading import load_config
 from robustbench_lite.errors import InputError, UnknownNameError
-from robustbench_lite.gates.gate import gate
+from robustbench_lite.gates.baselines import baselines_of, check_update, replace_baseline
+from robustbench_lite.gates.gate import gate, gated
+from robustbench_lite.gates.planning import POWER, plans
 from robustbench_lite.gates.rule import GateSettings, Rule, Where
 from robustbench_lite.reports.annotations import style_of, workflow_commands
 from robustbench_lite.reports.gate_summary import summary
 from robustbench_lite.reports.gate_table import gate_table
 from robustbench_lite.reports.junit import junit
+from robustbench_lite.reports.plan_table import plan_table
 from robustbench_lite.specs import parse_number
 
 
@@ -54,10 +57,24 @@ class Targets(NamedTuple):
     json: bool
 
 
-def run_gate(runs: Sequence[Path], asked: Asked, to: Targets) -> None:
-    """Judge, print, write ``gate.json`` and what else was asked for, and leave with the gate's exit code."""
+Update = Literal["no", "passed", "always"]
+
+
+def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update = "no") -> None:
+    """Judge, print, write ``gate.json`` and what else was asked for, and leave with the gate's exit code.
+
+    With ``update`` the run takes the place of the baselines, at the end, if it passed, or always.
+    """
     rules, settings, folder = chosen(asked)
-    report = gate(list(runs), rules, settings, asked.baseline, folder=folder)
+    baselines = baselines_of(rules, folder, asked.baseline) if update != "no" else []
+    if update != "no":
+        check_update(runs, baselines)
+    rules = [rule for rule in rules if not _awaits(rule, baselines, folder, asked.baseline)]
+    if not rules and baselines:
+        told = [replace_baseline(_folder(runs[0]), baseline) for baseline in baselines]
+        return console.note("\n".join([*told, "No rule was judged: there was no baseline yet."]))
+    general = None if asked.baseline in baselines and not Path(str(asked.baseline)).exists() else asked.baseline
+    report = gate(list(runs), rules, settings, general, folder=folder)
     document = report.model_dump_json(indent=2) + "\n"
     target = to.out or _folder(runs[0]) / "gate.json"
     write_file(target, document.encode())
@@ -74,7 +91,34 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets) -> None:
     stream = sys.stderr if to.json else sys.stdout
     for line in workflow_commands(report, style_of(os.environ)):
         stream.write(f"{line}\n")
+    if baselines and (report.verdict == "PASS" or update == "always"):
+        for baseline in baselines:
+            console.note(replace_baseline(_folder(runs[0]), baseline))
+    elif baselines:
+        console.note(f"baseline: left as it is, since the verdict is {report.verdict} (--force replaces it)")
     raise typer.Exit(report.exit_code)
+
+
+def _awaits(rule: Rule, baselines: Sequence[Path], folder: Path | None, general: Path | None) -> bool:
+    """Whether a rule's baseline is still to be put there."""
+    mine = baselines_of([rule], folder, general)
+    return bool(baselines) and bool(mine) and not mine[0].exists()
+
+
+def print_plan(runs: Sequence[Path], asked: Asked, margin: float | None, *, as_json: bool) -> None:
+    """How many images every rule needs, as a table or as a JSON document."""
+    rules, settings, folder = chosen(asked)
+    found = gated(list(runs), rules, settings, asked.baseline, folder=folder)
+    planned = plans(found.judged, settings, margin)
+    if as_json:
+        console.print_json({"power": POWER, "plans": [one.model_dump(mode="json") for one in planned]})
+        return
+    shown = console.stdout()
+    if planned:
+        shown.print(plan_table(planned))
+    for one in found.report.results:
+        if one.verdict == "ERROR":
+            console.note(f"warning: {one.rule.id} cannot be planned: {one.words} {one.remedy}")
 
 
 def chosen(asked: Asked) -> Rules:

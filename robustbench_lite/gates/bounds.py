@@ -139,11 +139,13 @@ def share(values: npt.NDArray[Any], groups: Groups = None, method: str = "cloppe
     if spread > _ZERO and ((values > 0) & (values < 1)).any():
         effective *= max(1.0, mean * (1 - mean) / spread)
     whole = Design(effective, found.freedom)
-    lower, upper = (_clopper, _wilson)[method == "wilson"](mean, whole)
+    lower, upper = (clopper_bounds, _wilson)[method == "wilson"](mean, whole)
     return Estimate(mean, len(values), lower, upper, effective)
 
 
-def _clopper(mean: float, units: Design) -> tuple[Bound, Bound]:
+def clopper_bounds(mean: float, units: Design) -> tuple[Bound, Bound]:
+    """The bounds of Clopper and Pearson for a share of so many independent images."""
+
     def size(alpha: float) -> float:
         level = min(alpha, 0.25)  # beyond, both quantiles go to 0
         return units.effective * float(ndtri(level) / units.quantile(level)) ** 2

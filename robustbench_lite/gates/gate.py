@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from robustbench_lite.errors import ExitCode, InputError
 from robustbench_lite.gates.comparing import Comparison, comparisons
 from robustbench_lite.gates.deciding import Judged, judge, result, worst
 from robustbench_lite.gates.metrics import metric_of
+from robustbench_lite.gates.planning import needed_images
 from robustbench_lite.gates.rule import GateSettings, Rule
 from robustbench_lite.gates.tables import Table
 from robustbench_lite.gates.verdict import GateReport, GateResult
 from robustbench_lite.runs import Run, read_run
+
+
+class Gated(NamedTuple):
+    """The verdict, and what it is made from."""
+
+    report: GateReport
+    judged: list[Judged]
 
 
 def gate(
@@ -38,6 +47,18 @@ def gate(
     Raises:
         InputError: no rule, an unknown metric, a run that cannot be read, the same run twice.
     """
+    return gated(runs, rules, settings, baseline, folder=folder).report
+
+
+def gated(
+    runs: Run | Path | str | Sequence[Run | Path | str],
+    rules: Rule | Sequence[Rule],
+    settings: GateSettings | None = None,
+    baseline: Run | Path | str | None = None,
+    *,
+    folder: Path | None = None,
+) -> Gated:
+    """The same with the comparisons, from which ``planning.plans`` tells how many images they need."""
     settings, rules = settings or GateSettings(), [rules] if isinstance(rules, Rule) else list(rules)
     given = [runs] if isinstance(runs, Run | Path | str) else list(runs)
     tables = [Table(_opened(run)) for run in given]
@@ -48,9 +69,19 @@ def gate(
         for rule in rules
     }
     every: list[Comparison] = [one for those in found.values() for one in those]
-    matches = iter(judge(every, settings))
-    results = [result(rule, [Judged(one, next(matches)) for one in found[rule.id]]) for rule in rules]
-    return _report(results, tables, baselines.opened, settings)
+    judged = [Judged(*pair) for pair in zip(every, judge(every, settings), strict=True)]
+    by_rule = {rule.id: [one for one in judged if one.comparison.rule is rule] for rule in rules}
+    results = [result(rule, by_rule[rule.id], _needed(by_rule[rule.id], settings)) for rule in rules]
+    return Gated(_report(results, tables, baselines.opened, settings), judged)
+
+
+def _needed(judged: Sequence[Judged], settings: GateSettings) -> int | None:
+    """Images that the inconclusive ones of a rule take, if that is known of all of them."""
+    found = [
+        needed_images(one.comparison, settings).needed for one in judged if one.match.verdict == "INCONCLUSIVE"
+    ]
+    known = [n for n in found if n is not None]
+    return max(known) if known and len(known) == len(found) else None
 
 
 def exit_code(results: Sequence[GateResult], settings: GateSettings) -> ExitCode:

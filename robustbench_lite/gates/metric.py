@@ -56,6 +56,7 @@ class Metric:
     usual: Literal["clean", "attack", "changed"] = "clean"
     limits: tuple[float, float] = (0.0, 1.0)  # what the number can be
     detector: bool = False  # whether it takes a run with one
+    counts: bool = False  # whether it is the share of images of which something is true
 
     def needs(self) -> tuple[str, ...]:
         """Columns of the rows."""
@@ -72,7 +73,7 @@ class Metric:
             Unmeasured: the condition that is named has no such number.
         """
         found = self.conditions(table.record, where)
-        labels = _labels(table.record, where.class_)
+        labels = labels_of(table.record, where.class_)
         return [Subject(c.spec, (c.spec,), (1.0,), *label) for c in found for label in labels]
 
     def conditions(self, record: RunRecord, where: Where) -> list[ConditionRecord]:
@@ -110,7 +111,8 @@ class Metric:
         raise NotImplementedError
 
 
-def _labels(record: RunRecord, pattern: str | None) -> list[tuple[int | None, str]]:
+def labels_of(record: RunRecord, pattern: str | None) -> list[tuple[int | None, str]]:
+    """Numbers and names of the classes that a pattern stands for; no number for all images together."""
     if pattern is None:
         return [(None, "")]
     names = record.data.class_names

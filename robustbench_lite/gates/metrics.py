@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+import math
+
 from robustbench_lite.errors import UnknownNameError
+from robustbench_lite.gates.composites import Calibration, ErrorAuroc, WorstClass
+from robustbench_lite.gates.corruptions import CorruptionMean
+from robustbench_lite.gates.distortion import MedianDistortion
 from robustbench_lite.gates.means import FalseAlarms, Mean, MeanOverConditions
 from robustbench_lite.gates.metric import Metric
+from robustbench_lite.gates.severities import Area, Breaking
 
 _ALL: tuple[Metric, ...] = (
-    Mean("accuracy", "share of images that are classified right"),
-    Mean("robust_accuracy", "the same under attacks with a budget alone", usual="attack", attacks_only=True),
+    Mean("accuracy", "share of images that are classified right", counts=True),
+    Mean(
+        "robust_accuracy",
+        "the same under attacks with a budget alone",
+        usual="attack",
+        attacks_only=True,
+        counts=True,
+    ),
     MeanOverConditions(
         "mean_accuracy",
         "mean accuracy over all conditions that fit; without filters all but clean",
         usual="changed",
     ),
+    WorstClass("worst_class", "lowest accuracy of any class"),
+    Area("area", "mean accuracy over the range of a shift's severities, straight in between"),
+    Breaking(
+        "breaking_point",
+        "severity at which a shift takes the accuracy below a share of the clean one, of `rb shift --until`",
+        "severity",
+        limits=(0.0, math.inf),
+    ),
+    MedianDistortion(
+        "median_distortion",
+        "size of change at which half of the images are lost, of an attack that looks for the smallest",
+        "number",
+        "attack",
+        limits=(0.0, math.inf),
+    ),
+    CorruptionMean("mean_corruption_error", "mean error over the corruptions of a published set"),
+    CorruptionMean(
+        "mce",
+        "the same as a share of the errors of the baseline's network, or of AlexNet",
+        "share",
+        which="mce",
+        limits=(0.0, math.inf),
+    ),
+    CorruptionMean(
+        "relative_mce",
+        "the same of what the corruptions add to the clean error",
+        "share",
+        which="relative_mce",
+        limits=(-math.inf, math.inf),
+    ),
+    Calibration("ece", "expected calibration error, 15 bins"),
     Mean(
         "brier",
         "Brier's score: squared distance of the probabilities from the label, 0 to 2",
@@ -22,9 +65,17 @@ _ALL: tuple[Metric, ...] = (
         column="brier",
         most=2.0,
     ),
-    Mean("flagged_share", "share of images that the detector flags", column="flagged", detector=True),
+    Mean("flagged_share", "share of images that the detector flags", column="flagged", detector=True, counts=True),
     FalseAlarms(
-        "false_alarm_rate", "share of images that the detector flags among those classified right", detector=True
+        "false_alarm_rate",
+        "share of images that the detector flags among those classified right",
+        detector=True,
+        counts=True,
+    ),
+    ErrorAuroc(
+        "auroc",
+        "probability that a wrongly classified image has a higher outlier score than a rightly classified one",
+        detector=True,
     ),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}

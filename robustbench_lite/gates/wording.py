@@ -46,7 +46,7 @@ def told(match: Match, unit: str, rule: Rule) -> str:
     if match.verdict == "PASS":
         return f"{seen}: {limit} is shown."
     if match.verdict == "FAIL":
-        return f"{seen}: {limit} is asked, and that it is not is shown."
+        return f"{seen}: {limit} is asked, and shown to be missed."
     if rule.min_n is not None and match.n < rule.min_n:
         return f"{seen}: the rule asks for {rule.min_n} images."
     return f"{seen}: {limit} is asked, and neither shown nor refuted."

@@ -1,0 +1,87 @@
+"""Putting a run in the place of a baseline."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from robustbench_lite.errors import InputError
+from robustbench_lite.gates.rule import Rule
+from robustbench_lite.runs import read_record, read_run
+
+_NOT_COPIED = ("gate.json", "report.html")  # they are about the run as a candidate
+
+
+def baselines_of(rules: Sequence[Rule], folder: Path | None, general: Path | None) -> list[Path]:
+    """The baselines of rules about changes, each once.
+
+    Args:
+        rules: those that are judged.
+        folder: what their paths are relative to; None: the current one.
+        general: the baseline of rules that name none.
+    """
+    found = []
+    for rule in rules:
+        if rule.baseline is not None:
+            found.append(Path(rule.baseline) if folder is None else folder / rule.baseline)
+        elif general is not None and (rule.max_drop is not None or rule.max_rise is not None):
+            found.append(general)
+    return list(dict.fromkeys(found))
+
+
+def check_update(runs: Sequence[Path], baselines: Sequence[Path]) -> None:
+    """Raise InputError unless there is one run, and what stands in the baselines' places are runs or nothing."""
+    if len(runs) != 1:
+        raise InputError(f"{len(runs)} runs cannot be one baseline.", "Give --update-baseline one run.")
+    if not baselines:
+        raise InputError("no rule has a baseline to update.", "Name it in the rule, or give --baseline.")
+    read_run(runs[0])
+    for baseline in baselines:
+        if baseline.exists():
+            read_record(baseline)
+
+
+def replace_baseline(run: Path, baseline: Path) -> str:
+    """Put a copy of a run where a baseline is; a link is turned to the run instead. What was there goes last.
+
+    Returns:
+        What was replaced, in a sentence.
+
+    Raises:
+        InputError: the place cannot be written; the old baseline is then as it was.
+    """
+    before = read_record(baseline).id if baseline.exists() else None
+    if baseline.exists() and baseline.resolve() == run.resolve():
+        return f"baseline: {baseline} is this run already"
+    mark = uuid.uuid4().hex[:8]
+    draft, old = (baseline.parent / f".{baseline.name}.{mark}.{what}" for what in ("new", "old"))
+    try:
+        baseline.parent.mkdir(parents=True, exist_ok=True)
+        if baseline.is_symlink():
+            draft.symlink_to(os.path.relpath(run.resolve(), baseline.parent.resolve()), target_is_directory=True)
+            os.replace(draft, baseline)
+        else:
+            shutil.copytree(run, draft, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+            _exchange(draft, baseline, old)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise InputError(f"cannot write {baseline}: {error.strerror}.", "Choose another baseline.") from None
+    shutil.rmtree(old, ignore_errors=True)
+    told = f"baseline: {baseline} is now {read_record(run).id}"
+    return told if before is None else f"{told}, instead of {before}"
+
+
+def _exchange(draft: Path, place: Path, old: Path) -> None:
+    """A folder is not replaced in one step: the old one is put aside, and back if the second step fails."""
+    aside = place.exists()
+    if aside:
+        os.replace(place, old)
+    try:
+        os.replace(draft, place)
+    except OSError:
+        if aside:
+            os.replace(old, place)
+        raise
