@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from robustbench_lite.gates.bounds import Array, Change, Design, Estimate, design, share
+from robustbench_lite.gates.bounds import Array, Change, Design, Estimate, design, fall, share
 from robustbench_lite.gates.metric import Metric, Subject, Unmeasured, checked, finite, groups_of, of_class
 from robustbench_lite.gates.resampling import Statistic, resampled_change
 from robustbench_lite.gates.rule import GateSettings
@@ -51,31 +52,56 @@ class WorstClass(Metric):
         )
 
     def change(self, table: Table, baseline: Table, subject: Subject, settings: GateSettings) -> Change:
-        """As ``Metric.change``: images are drawn again class by class."""
+        """As ``Metric.change``: see ``fall_of_the_lowest``."""
         columns = ("correct",)
         rows = checked(of_class(table.pairs(baseline, subject.conditions[0], columns), subject.label), subject)
-        order, starts, sizes = _sorted(rows["label"].to_numpy())
-
-        def statistic(column: str) -> Statistic:
-            right = rows[column].to_numpy(float)[order]
-
-            def lowest(weights: Array) -> Array:
-                ordered = weights[:, order]
-                counts = np.add.reduceat(ordered, starts, axis=1)
-                hits = np.add.reduceat(ordered * right, starts, axis=1)
-                return np.asarray(np.where(counts > 0, hits / np.maximum(counts, 1), np.inf).min(axis=1))
-
-            return lowest
-
-        return resampled_change(
-            statistic("correct_before"),
-            statistic("correct"),
-            n=len(rows),
-            strata=rows["label"].to_numpy(),
-            groups=groups_of(rows, table),
-            least=int(sizes.min()),
-            limits=self.limits,
+        parts = [part for _, part in rows.groupby("label")]
+        before, after = (
+            [(part[name].to_numpy(), groups_of(part, table)) for part in parts]
+            for name in ("correct_before", "correct")
         )
+        return Change(
+            fall_of_the_lowest(before, after),
+            fall_of_the_lowest(after, before),
+            min(float(right.mean()) for right, _ in before),
+            min(float(right.mean()) for right, _ in after),
+        )
+
+
+Class = tuple[npt.NDArray[Any], Groups]
+"""Whether the images of a class are right, and their groups."""
+
+
+def fall_of_the_lowest(before: Sequence[Class], after: Sequence[Class]) -> Estimate:
+    """How far the lowest accuracy of any class falls, on the same images.
+
+    It falls at least as far as the class that was truly lowest before, and at most as far as the one that is truly
+    lowest after. Four fifths of the level are for the fall of such a class, whichever it is among those that may
+    be the lowest; one fifth is for the lowest not to be among these. Below, the level is shared with the distance
+    between what was lowest before and after, which knows more where one class falls below all others.
+
+    Args:
+        before: of every class.
+        after: likewise, of the same images.
+    """
+    falls = [fall(b, a, groups) for (b, groups), (a, _) in zip(before, after, strict=True)]
+    shares = [[share(*one) for one in side] for side in (before, after)]
+    value = min(one.value for one in shares[0]) - min(one.value for one in shares[1])
+
+    def candidates(side: list[Estimate], alpha: float) -> list[Estimate]:
+        least = min(one.upper(alpha / 10 / len(side)) for one in side)
+        return [f for f, one in zip(falls, side, strict=True) if one.lower(alpha / 10) <= least]
+
+    return Estimate(
+        value,
+        sum(one.n for one in falls),
+        lambda alpha: max(
+            min(one.lower(0.4 * alpha) for one in candidates(shares[0], alpha / 2)),
+            min(one.lower(alpha / 4) for one in shares[0])
+            - min(one.upper(alpha / 4 / len(shares[1])) for one in shares[1]),
+        ),
+        lambda alpha: max(one.upper(0.8 * alpha) for one in candidates(shares[1], alpha)),
+    )
 
 
 @dataclass(frozen=True)
@@ -98,49 +124,52 @@ class Calibration(Metric):
     ) -> Estimate:
         """As ``Metric.estimate``."""
         rows = checked(of_class(table.rows(self.needs(), subject.conditions[0]), subject.label), subject)
-        confidence, right = _confidence(rows, ""), _right(rows, "")
-        error = calibration_error(confidence, right).error
-        units = design(confidence - right, groups_of(rows, table))
-        if units is None:
-            return Estimate(error, len(rows), lambda a: 0.0, lambda a: 1.0)
-        n, gaps = units.effective, confidence - right
-        square = (n * float((gaps**2).mean()) + 2) / (n + 2)  # two images more, as for shares that change
-        place = _bins(confidence)
-        inside = np.bincount(place, gaps**2) / len(gaps) - (np.bincount(place, gaps) / len(gaps)) ** 2
-        chance = float(np.sqrt(2 / np.pi * np.maximum(inside, 0) / n).sum())
-        return Estimate(
-            error,
-            len(rows),
-            lambda a: max(0.0, error - chance - units.quantile(a) * math.sqrt(square / n)),
-            lambda a: min(1.0, error + units.quantile(a) * math.sqrt(max(square - error**2, 0) / n)),
-            n,
-        )
+        return ece_estimate(_confidence(rows, ""), _right(rows, ""), groups_of(rows, table))
 
     def change(self, table: Table, baseline: Table, subject: Subject, settings: GateSettings) -> Change:
-        """As ``Metric.change``, by resampling."""
+        """As ``Metric.change``: each network's bounds at half the level."""
         columns = ("prediction", "confidence")
         rows = checked(of_class(table.pairs(baseline, subject.conditions[0], columns), subject.label), subject)
+        groups = groups_of(rows, table)
+        before, after = (ece_estimate(_confidence(rows, e), _right(rows, e), groups) for e in ("_before", ""))
+        return Change(_apart(before, after), _apart(after, before), before.value, after.value)
 
-        def statistic(end: str) -> Statistic:
-            confidence = _confidence(rows, end)
-            gaps = confidence - _right(rows, end)
-            order, starts, _ = _sorted(_bins(confidence))
 
-            def error(weights: Array) -> Array:
-                summed = np.add.reduceat((weights * gaps)[:, order], starts, axis=1)
-                return np.asarray(np.abs(summed).sum(axis=1) / weights.sum(axis=1))
+def ece_estimate(confidence: Array, right: Array, groups: Groups) -> Estimate:
+    """The expected calibration error, with the bounds of ``Calibration``.
 
-            return error
+    Args:
+        confidence: (N,) of the predictions.
+        right: (N,) of 0 and 1.
+        groups: (N,) or None.
+    """
+    error, gaps = calibration_error(confidence, right).error, confidence - right
+    units = design(gaps, groups)
+    if units is None:
+        return Estimate(error, len(gaps), lambda a: 0.0, lambda a: 1.0)
+    n = units.effective
+    square = (n * float((gaps**2).mean()) + 2) / (n + 2)  # two images more, as for shares that change
+    place = np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
+    inside = np.bincount(place, gaps**2) / len(gaps) - (np.bincount(place, gaps) / len(gaps)) ** 2
+    chance = float(np.sqrt(2 / np.pi * np.maximum(inside, 0) / n).sum())
+    return Estimate(
+        error,
+        len(gaps),
+        lambda a: max(0.0, error - chance - units.quantile(a) * math.sqrt(square / n)),
+        lambda a: min(1.0, error + units.quantile(a) * math.sqrt(max(square - error**2, 0) / n)),
+        n,
+    )
 
-        return resampled_change(
-            statistic("_before"),
-            statistic(""),
-            n=len(rows),
-            strata=rows["label"].to_numpy(),
-            groups=groups_of(rows, table),
-            least=len(rows),
-            limits=self.limits,
-        )
+
+def _apart(one: Estimate, other: Estimate) -> Estimate:
+    """One number minus another, whatever they have to do with each other."""
+    return Estimate(
+        one.value - other.value,
+        one.n,
+        lambda a: one.lower(a / 2) - other.upper(a / 2),
+        lambda a: one.upper(a / 2) - other.lower(a / 2),
+        one.effective,
+    )
 
 
 @dataclass(frozen=True)
@@ -263,10 +292,6 @@ def _confidence(rows: pd.DataFrame, end: str) -> Array:
 
 def _right(rows: pd.DataFrame, end: str) -> Array:
     return np.asarray(rows[f"prediction{end}"].to_numpy() == rows["label"].to_numpy(), dtype=float)
-
-
-def _bins(confidence: Array) -> Places:
-    return np.asarray(np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1))
 
 
 def _sorted(keys: npt.NDArray[Any]) -> tuple[Places, Places, Places]:

@@ -48,8 +48,8 @@ def bounded(
 ) -> Estimate:
     """Bounds from the spread of the draws: value ± quantile × standard error, Student's quantile with groups.
 
-    Draws that all agree do not mean that the value is known: the error is taken as at least that of two changed
-    images among ``least``, as Bonett and Price's interval has it.
+    Draws that all agree do not mean that the value is known: that of two more images among ``least`` is added to
+    the error, as Bonett and Price's interval has it.
 
     Args:
         value: of the images as they are.
@@ -65,7 +65,7 @@ def bounded(
         return Estimate(value, n, lambda a: limits[0], lambda a: limits[1])
     units = Design(n, None if names is None or names == n else names - 1)
     floor = scale * math.sqrt(2) / ((least if names is None else min(least, names)) + 2)
-    error = max(float(drawn.std(ddof=1)), floor)
+    error = math.hypot(float(drawn.std(ddof=1)), floor)
     return Estimate(
         value,
         n,

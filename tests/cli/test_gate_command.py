@@ -8,6 +8,7 @@ import pytest
 from made_runs import Made, write_made
 
 from robustbench_lite.gates.verdict import GateReport
+from robustbench_lite.runs import read_run
 
 RULES = """
 [[gate]]
@@ -77,6 +78,57 @@ def test_other_outputs(rb, place, monkeypatch):
     assert quiet.err.startswith("::warning title=")
 
 
+def test_plan(rb, place):
+    words = ("--min", "accuracy@night=0.75", "--max-drop", "accuracy=0.01", "--baseline", "old")
+    document = rb("gate", "new", *words, "--plan", "--json").document
+    share, change = document["plans"]
+    assert document["power"] == 0.8
+    assert share["n"] == change["n"] == 100
+    assert 300 < share["needed"] < 600  # about (1.645 √(0.75 · 0.25) + 0.842 √(0.8 · 0.2))² / 0.05² = 439
+    assert change["assumed"] == "no change, 1.00% of the images change"
+    printed = rb("gate", "new", "--min", "accuracy@night=0.75", "--min", "accuracy@fog=0.5", "--plan")
+    assert printed.code == 0
+    assert str(share["needed"]) in printed.out
+    assert "cannot be planned: Nothing matched" in printed.err
+    assert not (place / "new" / "gate.json").exists()
+    asked = rb("gate", "new", "--min", "accuracy@night=0.75", "--plan", "--margin", "0.02", "--json").document
+    assert asked["plans"][0]["needed"] > 4 * share["needed"]
+
+
+def test_a_baseline_is_replaced_by_what_passed_alone(rb, place):
+    (place / "rb.toml").write_text(RULES)
+    worse = [("clean", "clean", None, [], 0.7, 0), ("night(severity=1)", "shift", 1.0, [], 0.6, 0)]
+    write_made(place / "worse", Made(examples=0, record={"id": "worse"}, conditions=worse))
+    done = rb("gate", "worse", "--update-baseline")
+    assert done.code == 3
+    assert "left as it is" in done.err
+    assert read_run(place / "old").record.id == "old"
+    done = rb("gate", "new", "--update-baseline")
+    assert done.code == 0
+    assert "baseline: old is now new, instead of old" in done.err
+    assert read_run(place / "old").record.id == "new"
+    assert not (place / "old" / "gate.json").exists()
+    assert rb("gate", "worse", "--update-baseline", "--force").code == 3
+    assert read_run(place / "old").record.id == "worse"
+    assert sorted(p.name for p in place.iterdir()) == ["new", "old", "rb.toml", "worse"]
+
+
+def test_the_first_baseline_and_one_that_is_a_link(rb, place):
+    shutil.rmtree(place / "old")
+    (place / "rb.toml").write_text(RULES)
+    assert rb("gate", "new").code == 2
+    done = rb("gate", "new", "--update-baseline")
+    assert done.code == 0
+    assert "baseline: old is now new" in done.err
+    (place / "rb.toml").unlink()
+    write_made(place / "next", Made(examples=0, record={"id": "next"}))
+    (place / "main").symlink_to("old")
+    words = ("--max-drop", "accuracy=0.1", "--baseline", "main", "--update-baseline")
+    assert rb("gate", "next", *words).code == 0
+    assert (place / "main").readlink().name == "next"
+    assert read_run(place / "old").record.id == "new"
+
+
 def damaged(place):
     (place / "bad").mkdir()
     (place / "bad" / "run.json").write_text("{")
@@ -105,6 +157,15 @@ def no_parquet(place):
         (None, ["new", "--min", "accuracy=much"], "'much' is not a number"),
         (None, ["new", "--max-drop", "accuracy=-1"], "is no rule: Input should be greater than or equal to 0"),
         (None, ["new", "--rule", "clean"], "unknown rule 'clean'"),
+        (None, ["new", "--min", "accuracy=0.5", "--update-baseline"], "no rule has a baseline"),
+        (
+            None,
+            ["new", "old", "--max-drop", "accuracy=1", "--baseline", "x", "--update-baseline"],
+            "2 runs cannot",
+        ),
+        (None, ["new", "--min", "accuracy=0.5", "--force"], "--force says nothing without --update-baseline"),
+        (None, ["new", "--min", "accuracy=0.5", "--margin", "0.1"], "--margin says nothing without --plan"),
+        (None, ["new", "--min", "accuracy=0.5", "--plan", "--update-baseline"], "two things"),
         (None, ["new", "--config", "none.toml", "--min", "accuracy=0.5"], "cannot read none.toml"),
         (None, ["new", "--max-drop", "accuracy=0.1", "--baseline", "none"], "none is no run"),
         (damaged, ["bad", "--min", "accuracy=0.5"], "run.json is damaged"),

@@ -1,0 +1,171 @@
+"""Every metric against a value that was worked out otherwise, and what it says of rows that do not have it."""
+
+import numpy as np
+import pytest
+from gate_runs import made_run, simple_run
+from made_runs import CONDITIONS
+from sklearn.metrics import roc_auc_score
+
+from robustbench_lite.gates.gate import gate
+from robustbench_lite.gates.metrics import METRICS
+from robustbench_lite.gates.rule import Rule
+from robustbench_lite.metrics import calibration_error
+from robustbench_lite.sweeps import sweeps
+
+DETECTOR = {
+    "input_shape": [1, 8, 8],
+    "members": {"pca": 1.0},
+    "threshold": 1.0,
+    "false_alarms": 0.05,
+    "false_alarms_low": 0.03,
+    "false_alarms_high": 0.08,
+    "n_calibrated": 500,
+    "n_seen": 0,
+    "without_gradient": [],
+}
+
+
+def judged(run, metric, baseline=None, **rule):
+    rule = rule if {"min", "max", "max_drop", "max_rise"} & set(rule) else {**rule, "max": 1e6}
+    return gate(run, Rule(id="r", metric=metric, **rule), baseline=baseline).results[0]
+
+
+def values(*words, **more):
+    return {m.condition: m.value for m in judged(*words, **more).matches}
+
+
+def scored(frame):
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=len(frame)) + 1.5 * (frame["correct"] == 0)
+    confidence = rng.uniform(0.4, 1, len(frame))
+    return frame.assign(outlier=score, flagged=(score > 1).astype(int), confidence=confidence)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return made_run("run", samples=scored, detector=DETECTOR)
+
+
+@pytest.fixture(scope="module")
+def old():
+    return made_run("old", samples=scored, detector=DETECTOR)
+
+
+def rows(run, spec):
+    return run.samples[run.samples["condition"] == spec]
+
+
+def test_usual_conditions(run):
+    assert values(run, "accuracy") == {"clean": 0.97}
+    assert values(run, "robust_accuracy") == {"pgd(eps=0.1)": 0.31, "night(severity=2) + pgd(eps=4/255)": 0.5}
+    assert list(values(run, "median_distortion")) == ["cw(norm=l2)"]
+    mean = values(run, "mean_accuracy")
+    assert mean == {"7 conditions": pytest.approx(np.mean([c[4] for c in CONDITIONS[1:]]))}
+    assert values(run, "mean_accuracy", where={"condition": "night*", "kind": "shift"}) == {
+        "3 conditions": pytest.approx((0.95 + 0.8 + 0.4) / 3)
+    }
+
+
+def test_values_of_the_rows(run):
+    night = rows(run, "night")
+    where = {"condition": "night"}
+    worst = night.groupby("label")["correct"].mean().min()
+    assert values(run, "worst_class", where=where)["night"] == pytest.approx(worst)
+    assert values(run, "brier", where=where)["night"] == pytest.approx(night["brier"].mean())
+    assert values(run, "flagged_share", where=where)["night"] == pytest.approx(night["flagged"].mean())
+    right = night[night["correct"] == 1]
+    assert values(run, "false_alarm_rate", where=where)["night"] == pytest.approx(right["flagged"].mean())
+    auroc = roc_auc_score(1 - night["correct"], night["outlier"])
+    assert values(run, "auroc", where=where)["night"] == pytest.approx(auroc)
+    error = calibration_error(night["confidence"].to_numpy(), (night["prediction"] == night["label"]).to_numpy())
+    assert values(run, "ece", where=where)["night"] == pytest.approx(error.error)
+    # 2 of 100 are right under cw and never lost; the 3 that are wrong as they are count 0
+    cw = rows(run, "cw(norm=l2)")
+    lost = np.sort(np.where(cw["correct"] == 1, np.inf, np.where(cw["attacked"] == 1, cw["l2"], 0)))
+    assert values(run, "median_distortion")["cw(norm=l2)"] == pytest.approx(lost[49])
+
+
+def test_the_area_is_that_of_the_sweep(run):
+    expected = {sweep.shift: pytest.approx(sweep.area) for sweep in sweeps(run)}
+    assert values(run, "area") == expected
+    assert list(values(run, "area", where={"condition": "night"})) == ["night"]
+    assert list(values(run, "area", where={"condition": "gauss*"})) == ["gaussian_blur"]
+
+
+def test_a_breaking_point_is_held_to_its_severities():
+    conditions = [
+        ("clean", "clean", None, [], 1.0, 0),
+        *(
+            (f"fog(severity={s})", "shift", float(s), [], a, 0)
+            for s, a in ((1, 1.0), (2, 0.97), (4, 0.89), (5, 0.5))
+        ),
+    ]
+    point = {
+        "shift": "fog", "share": 0.9, "tolerance": 0.05, "severity": 4.0, "low": 2.0, "high": 5.0,
+        "scan": [1.0, 2.0, 4.0, 5.0], "severities": [1.0, 2.0, 4.0, 5.0], "notes": [],
+    }  # fmt: skip
+    run = made_run("run", conditions=conditions, n=200, breaking_points=[point])
+    (match,) = judged(run, "breaking_point", min=2).matches
+    assert (match.value, match.low, match.high, match.verdict) == (4.0, 2.0, 5.0, "PASS")
+    verdicts = [judged(run, "breaking_point", min=limit).verdict for limit in (1, 3, 5, 6)]
+    assert verdicts == ["PASS", "INCONCLUSIVE", "INCONCLUSIVE", "FAIL"]
+    assert (
+        judged(run, "breaking_point", max_drop=1, baseline=made_run("old", breaking_points=[])).verdict == "ERROR"
+    )
+
+
+@pytest.mark.parametrize("metric", ["worst_class", "ece", "brier", "auroc", "false_alarm_rate", "area"])
+def test_an_unchanged_network_has_not_changed_and_not_for_sure(run, old, metric):
+    for match in judged(run, metric, old, max_drop=0.5, max_rise=0.6).matches:
+        assert match.value == 0
+        assert match.low < 0 < match.high
+        assert match.before == match.after
+
+
+def test_a_network_that_got_worse_in_one_class():
+    def one_class(frame):
+        fallen = (frame["label"] == 3) & (frame["index"] % 4 > 0)
+        return frame.assign(correct=np.where(fallen, 0, frame["correct"]))
+
+    clean = CONDITIONS[:1]
+    old, new = (made_run(p, n=2000, conditions=clean, samples=s) for p, s in (("old", None), ("new", one_class)))
+    (match,) = judged(new, "worst_class", old, max_drop=0.1).matches
+    assert match.verdict == "FAIL"
+    assert match.before - match.after == pytest.approx(match.value)
+    assert 0.5 < match.low < match.value < match.high
+    assert judged(old, "worst_class", new, max_rise=0.1).verdict == "FAIL"
+
+
+def test_metrics_of_a_published_set():
+    from robustbench_lite.corruption_error import suite_errors
+
+    names = ("fog", "snow")
+    conditions = [("clean", "clean", None, [], 0.95, 0)] + [
+        (f"cifar10_c(corruption={name}, severity={s})", "shift", float(s), [], 0.95 - 0.1 * s - k / 50, 0)
+        for k, name in enumerate(names)
+        for s in range(1, 6)
+    ]
+    run = made_run("run", conditions=conditions)
+    worse = [(*c[:4], max(0.0, c[4] - 0.2), 0) for c in conditions]
+    old = made_run("old", conditions=worse)
+    told = suite_errors(run, old)[0]
+    for metric, expected in (("mean_corruption_error", told.mean_error), ("mce", told.mce)):
+        (match,) = judged(run, metric, old, max=0.9).matches
+        assert match.value == pytest.approx(expected.value)
+        assert (match.low, match.high) == pytest.approx((expected.low, expected.high), abs=0.04)
+    assert judged(run, "mce").verdict == "ERROR"
+    (match,) = judged(run, "mean_corruption_error", old, max_drop=0.5).matches
+    assert match.before == pytest.approx(suite_errors(old)[0].mean_error.value)
+    assert judged(run, "mce", old, max_drop=0.5).verdict == "ERROR"
+
+
+def test_what_has_no_such_number():
+    plain = simple_run(100, 100)
+    for metric in ("auroc", "false_alarm_rate", "flagged_share"):
+        assert "no detector" in judged(plain, metric).words
+    watched = simple_run(100, 100, detector=DETECTOR)
+    assert "All images are right" in judged(watched, "auroc").words
+    assert "No image is right" in judged(simple_run(0, 100, detector=DETECTOR), "false_alarm_rate").words
+    assert judged(plain, "breaking_point").verdict == judged(plain, "area").verdict == "ERROR"
+    assert judged(plain, "median_distortion").verdict == "ERROR"
+    assert set(METRICS) == {m.name for m in METRICS.values()}
