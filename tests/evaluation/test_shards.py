@@ -27,6 +27,17 @@ CONDITIONS = [
     "ddn(steps=10)",
     "gaussian_noise(severity=2) + fgsm",
 ]
+NETWORK = """
+import torch
+
+
+class Bright(torch.nn.Module):
+    'Two classes: the mean of the image against its opposite.'
+
+    def forward(self, x):
+        mean = x.flatten(1).mean(1, keepdim=True) - 0.5
+        return torch.cat([-mean, mean], 1)
+"""
 BATCH, N = 8, 50  # seven batches, the last with two images
 
 
@@ -240,6 +251,7 @@ def test_a_record_that_was_sent_names_no_file_elsewhere(shards, tmp_path):
 
 def test_images_that_are_damaged_are_those_of_the_whole(tmp_path):
     """A folder with two files that are no images, which every shard leaves out where it meets them."""
+    (tmp_path / "nets.py").write_text(NETWORK)
     import numpy as np
     from PIL import Image
 
@@ -251,7 +263,12 @@ def test_images_that_are_damaged_are_those_of_the_whole(tmp_path):
         file = tmp_path / "parts" / label / "05.png"
         file.write_bytes(file.read_bytes()[:-30])
     asked = Inputs(
-        model="linear", data=f"folder:{tmp_path / 'parts'}", split="all", batch_size=4, channels=1, max_damaged=0.5
+        model=f"{tmp_path / 'nets.py'}:Bright",
+        data=f"folder:{tmp_path / 'parts'}",
+        split="all",
+        batch_size=4,
+        channels=1,
+        max_damaged=0.5,
     )
     runs = [
         run(prepare(asked, ["flip"], shard=shard), command="eval", out=tmp_path / str(shard).replace("/", "-"))
