@@ -82,11 +82,13 @@ def begun(
 
 @contextmanager
 def told_if_unwritten(path: Path, store: Store | None) -> Iterator[None]:
-    """Say what a full disk, or one that is gone, means for what was computed.
+    """Around writing a run: commit its last batches first, and say what a full disk means for what was computed.
 
     Raises:
         InputError: a run cannot be written to ``path``.
     """
+    if store:
+        store.flush()
     try:
         yield
     except OSError as error:

@@ -79,6 +79,8 @@ class Work:
                 self.done += len(unit.rows)
                 yield tally, unit
                 self.report(tally.spec)
+        if self.store:  # what follows, the checks, may take a while
+            self.store.flush()
 
     def report(self, what: str) -> None:
         """Say how far it is."""
