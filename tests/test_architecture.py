@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: set() for name in BASE},
     "references": set(),
     "names": set(),
+    "files": set(),
     "registry": {"references", "names"},
     "descriptions": {"registry"},
     "attacks": {"registry", "checks"},
@@ -56,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "merged_record": {"checks", "metrics", "runs"},
     "merging": {"merged_record", "run_folder", "runs"},
     "reports": {
+        "files",
         "suites",
         "registry",
         "names",
@@ -158,6 +160,7 @@ WITHOUT_TORCH = (
     "records",
     "runs",
     "examples",
+    "files",
     "journal",
     "units",
     "unfinished",

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite import console
-from robustbench_lite.cli.files import result_file, write_file
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.preview import data_and_sweeps
 from robustbench_lite.cli.sweeps import Sweep
 from robustbench_lite.errors import InputError
+from robustbench_lite.files import result_file, write_file
 from robustbench_lite.specs import parse_number
 
 if TYPE_CHECKING:

@@ -88,7 +88,7 @@ def compare(
     elif out is None:
         sys.stdout.write(text)
     else:
-        from robustbench_lite.cli.files import write_file
+        from robustbench_lite.files import write_file
 
         write_file(out, text.encode("utf-8"))
         sys.stdout.write(f"{out}\n")

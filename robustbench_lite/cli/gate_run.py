@@ -13,9 +13,9 @@ import typer
 from pydantic import ValidationError
 
 from robustbench_lite import console
-from robustbench_lite.cli.files import write_file
 from robustbench_lite.config.reading import load_config
 from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.files import write_file
 from robustbench_lite.gates.baselines import baselines_of, check_update, replace_baseline
 from robustbench_lite.gates.gate import gate, gated
 from robustbench_lite.gates.planning import POWER, plans

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli.files import result_file, write_file
 from robustbench_lite.cli.generate_samples import with_samples
 from robustbench_lite.cli.generate_views import PATHS, with_interpolation, with_reconstructions, with_traversals
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.train_generator import print_record
 from robustbench_lite.errors import InputError
+from robustbench_lite.files import result_file, write_file
 from robustbench_lite.specs import parse
 
 if TYPE_CHECKING:

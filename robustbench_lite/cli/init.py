@@ -44,10 +44,10 @@ def init(
 
       rb init --yes --ci github
     """
-    from robustbench_lite.cli.files import write_file
     from robustbench_lite.config.folder import find_images, find_network
     from robustbench_lite.config.reading import find_config, load_config
     from robustbench_lite.config.writing import config_file, workflow
+    from robustbench_lite.files import write_file
 
     there = find_config()
     keeps = there is not None and not (overwrite and there == _FILE)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.files import write_file
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.outliers_data import opened, told
 from robustbench_lite.errors import ExitCode, InputError
+from robustbench_lite.files import write_file
 
 if TYPE_CHECKING:
     import numpy as np

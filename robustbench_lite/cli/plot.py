@@ -45,7 +45,7 @@ def plot(
 
       rb plot runs/a runs/b --kind severity --condition "night*" --out night.pdf
     """
-    from robustbench_lite.cli.files import write_file
+    from robustbench_lite.files import write_file
     from robustbench_lite.reports.plot_data import KINDS, NothingToPlotError
     from robustbench_lite.reports.plots import plot as drawn
     from robustbench_lite.reports.plots import rendered

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli.files import result_file, write_file
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.sweeps import Sweep
+from robustbench_lite.files import result_file, write_file
 
 if TYPE_CHECKING:
     from robustbench_lite.data.dataset import Dataset

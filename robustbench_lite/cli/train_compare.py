@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from robustbench_lite import console, registry
-from robustbench_lite.cli.files import write_file
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.train_inputs import architecture_of, check_folder, splits, start_of
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
+from robustbench_lite.files import write_file
 from robustbench_lite.references import is_reference
 from robustbench_lite.specs import parse_number, split_outside_brackets
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
-from robustbench_lite.cli.files import write_file
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.train_generator import print_record
 from robustbench_lite.errors import InputError
+from robustbench_lite.files import write_file
 
 if TYPE_CHECKING:
     from robustbench_lite.data.dataset import Dataset

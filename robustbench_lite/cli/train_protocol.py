@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.files import write_file
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.train_inputs import architecture_of, check_folder, recipe_of, start_of
 from robustbench_lite.errors import ExitCode, InputError
+from robustbench_lite.files import write_file
 
 if TYPE_CHECKING:
     from robustbench_lite.cli.train_run import Asked

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import console
-from robustbench_lite.cli.files import write_file
 from robustbench_lite.errors import InputError
+from robustbench_lite.files import write_file
 
 if TYPE_CHECKING:
     from rich.table import Table

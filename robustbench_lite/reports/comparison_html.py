@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from robustbench_lite.comparison import Comparison, Difference
 from robustbench_lite.reports import comparison_words as words
-from robustbench_lite.reports import html
 from robustbench_lite.reports.changed_pictures import IN_ALL, Album, ChangedSection
 from robustbench_lite.reports.comparison_text import AllChanged
+from robustbench_lite.reports.page import environment, inlined
 from robustbench_lite.reports.words import alarms
 
 
@@ -34,23 +34,27 @@ def comparison_html(comparison: Comparison, changed: AllChanged, limit: int) -> 
         (name.letter, [(d.condition, o, words.other(o)) for d in one.differences for o in d.others])
         for name, one in zip(names[1:], comparison.compared, strict=True)
     ]
-    environment = html._environment()
-    page = environment.get_template("comparison.html.j2").render(
-        title=words.title(comparison),
-        sentences=words.sentences(comparison),
-        strongest=words.strongest(comparison),
-        alarms=[f"{name.letter}: {alarm}" for name in names for alarm in alarms(name.run)],
-        names=names,
-        notes=words.notes(comparison),
-        rows=_rows(comparison),
-        key=words.key(comparison),
-        words=words,
-        others=[
-            (letter, [entry for entry in found if entry[1].before != entry[1].after]) for letter, found in others
-        ],
-        sections=_sections(comparison, changed, limit),
-        limit=limit,
-        **html.inlined("report.css", "comparison.css"),
+    page = (
+        environment()
+        .get_template("comparison.html.j2")
+        .render(
+            title=words.title(comparison),
+            sentences=words.sentences(comparison),
+            strongest=words.strongest(comparison),
+            alarms=[f"{name.letter}: {alarm}" for name in names for alarm in alarms(name.run)],
+            names=names,
+            notes=words.notes(comparison),
+            rows=_rows(comparison),
+            key=words.key(comparison),
+            words=words,
+            others=[
+                (letter, [entry for entry in found if entry[1].before != entry[1].after])
+                for letter, found in others
+            ],
+            sections=_sections(comparison, changed, limit),
+            limit=limit,
+            **inlined("report.css", "comparison.css"),
+        )
     )
     return page + "\n"
 

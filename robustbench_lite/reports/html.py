@@ -5,20 +5,15 @@ Every section has a module that prepares its values and a template of the same n
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
-import re
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from robustbench_lite.config.schema import ReportConfig
-from robustbench_lite.errors import InputError
+from robustbench_lite.files import write_file
 from robustbench_lite.gates.verdict import GateReport
 from robustbench_lite.reports import (
     attacks,
@@ -29,19 +24,15 @@ from robustbench_lite.reports import (
     gallery,
     guard,
     mapping,
-    pictures,
-    rules,
     severity,
     signoff,
     untested,
     verdict,
     words,
 )
+from robustbench_lite.reports.page import environment, inlined
 from robustbench_lite.reports.view import Values, View, views
 from robustbench_lite.runs import Run
-from robustbench_lite.specs import format_value
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 # id and template, heading, and what prepares the values; in the order of the page
 _SECTIONS = (
@@ -98,12 +89,12 @@ def html_report(
     runs = [run] if isinstance(run, Run) else list(run)
     about = about or ReportConfig()
     found = views(runs, baseline, gates)
-    environment = _environment()
-    page = environment.get_template("report.html.j2").render(
+    templates = environment()
+    page = templates.get_template("report.html.j2").render(
         title=about.title or _title(found),
         kicker=" · ".join(filter(None, ("Robustness report", about.organisation, about.product))),
         alarms=[f"{view.mark} {alarm}".strip() for view in found for alarm in words.alarms(view.run)],
-        parts=_parts(environment, found, about),
+        parts=_parts(templates, found, about),
         **inlined("report.css"),
     )
     return page + "\n"
@@ -115,11 +106,11 @@ def _title(found: Sequence[View]) -> str:
     return f"Robustness of {network} on {images}"
 
 
-def _parts(environment: Environment, found: list[View], about: ReportConfig) -> list[Part]:
+def _parts(templates: Environment, found: list[View], about: ReportConfig) -> list[Part]:
     """Verdict, contents, the runs one by one, and what is signed."""
 
     def section(name: str, title: str, values: Values) -> Section:
-        return Section(name, title, Markup(environment.get_template(f"{name}.html.j2").render(**values)))
+        return Section(name, title, Markup(templates.get_template(f"{name}.html.j2").render(**values)))
 
     first = [section("verdict", "1 Verdict", verdict.values(found))]
     last = [
@@ -127,22 +118,22 @@ def _parts(environment: Environment, found: list[View], about: ReportConfig) -> 
         section("signoff", "Sign-off", signoff.values(found, about)),
     ]
     if len(found) == 1:
-        sections = [*_sections(environment, found[0]), *last]
+        sections = [*_sections(templates, found[0]), *last]
         return [Part(first), Part(sections, sections)]
     first.append(section("beside", "Side by side", beside.values(found)))
     each = [
         Part(sections, sections, f"run-{view.mark.lower()}", f"{view.name} on {view.record.data.spec}")
         for view in found
-        for sections in [_sections(environment, view)]
+        for sections in [_sections(templates, view)]
     ]
     contents = [*first, *(Section(part.id, part.title) for part in each), *last]
     return [Part(contents=contents), Part(first), *each, Part(last)]
 
 
-def _sections(environment: Environment, view: View) -> list[Section]:
+def _sections(templates: Environment, view: View) -> list[Section]:
     sections = []
     for number, (name, title, values) in enumerate(_SECTIONS, 2):
-        template = environment.get_template(f"{name}.html.j2")
+        template = templates.get_template(f"{name}.html.j2")
         body = template.render(view=view, record=view.record, results=view.results, **values(view))
         sections.append(Section(view.prefix + name, f"{view.mark}{number} {title}", Markup(body)))
     return sections
@@ -162,82 +153,5 @@ def write_report(
         InputError: as ``html_report``, or the place cannot be written.
     """
     path = Path(path)
-    page = html_report(run, baseline, gates=gates, about=about)
-    draft = path.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(page, encoding="utf-8", newline="\n")
-        os.replace(draft, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.", "Choose another place.") from None
-    finally:
-        _remove(draft)
+    write_file(path, html_report(run, baseline, gates=gates, about=about).encode())
     return path
-
-
-def _remove(file: Path) -> None:
-    try:
-        file.unlink(missing_ok=True)
-    except OSError:  # its folder is none
-        return
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: words.plain(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(drawing=severity, shapes=rules.SHAPES, heat=pictures.HEAT)
-    environment.filters.update(
-        number=words.number,
-        parameters=_parameters,
-        percent=words.percent,
-        points=_points,
-        signed=_signed,
-        spec=_breakable,
-        threat=words.threat,
-    )
-    return environment
-
-
-def _breakable(spec: str) -> Markup:
-    """A spec that may be broken after a bracket or comma rather than anywhere."""
-    parts = re.split(r"(?<=[(,])", words.plain(spec))
-    return Markup("<wbr>").join(parts)
-
-
-def _points(drop: float | None) -> str:
-    return "–" if drop is None else f"{round(100 * drop, 1) + 0:.1f}".replace("-", "−")
-
-
-def _signed(change: float) -> str:
-    points = f"{round(100 * change, 1) + 0:+.1f}"
-    return "0.0" if float(points) == 0 else points.replace("-", "−")
-
-
-def inlined(*styles: str) -> dict[str, Markup | str]:
-    """Style and script of a page, and a policy that allows these, pictures in the page, and nothing else.
-
-    Args:
-        styles: files among the templates, put together.
-    """
-    style = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in styles)
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return {"style": Markup(style), "script": Markup(script), "policy": policy}
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _parameters(parts: list[dict[str, Any]]) -> str:
-    """All arguments of a condition, also those that have their default."""
-    return " + ".join(", ".join(f"{k}={format_value(v)}" for k, v in part.items()) for part in parts)

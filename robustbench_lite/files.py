@@ -1,4 +1,4 @@
-"""The one file that some commands write: where it goes, and that it is whole or not there."""
+"""Files that commands write: where they go, and that they are whole or not there."""
 
 from __future__ import annotations
 
