@@ -6,8 +6,10 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,8 +64,23 @@ def stderr() -> Console:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout. NaN is no JSON; there is none in our documents."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """One JSON document on stdout."""
+    sys.stdout.write(json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """JSON that can be looked at in a terminal: control characters (a terminal obeys U+009B, too), marks that turn
+    the direction of writing, and halves of characters stand in it as escapes. NaN is no JSON, and refused.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    return re.sub("[\x7f-\U0010ffff]", _shown, text) + "\n"
+
+
+def _shown(found: re.Match[str]) -> str:
+    c = found[0]
+    if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return c
+    return "\\u007f" if c == "\x7f" else json.dumps(c)[1:-1]
 
 
 def note(text: str) -> None:

@@ -119,10 +119,7 @@ def _rendered(found: Comparison, changed: list[dict[str, Changed]], format_: str
     if format_ == "csv":
         return text.changed_csv(found, changed) if limit else text.comparison_csv(found)
     if format_ == "json":
-        import json
-
-        document = text.comparison_document(found, changed)
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return console.json_text(text.comparison_document(found, changed))
     if format_ == "html":
         from robustbench_lite.reports.comparison_html import comparison_html
 

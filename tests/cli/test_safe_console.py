@@ -1,5 +1,7 @@
 """What commands print of hostile names: no escape sequences, and no workflow commands."""
 
+import json
+
 import pytest
 from made_runs import Made, write_made
 from rich.table import Table
@@ -57,3 +59,13 @@ def test_a_run_is_shown(rb, tmp_path):
     assert done.code == 0
     harmless(done.out + done.err)
     assert "owned" in done.out
+
+
+def test_json_hides_nothing_and_turns_nothing(capsys):
+    document = {"Größe": [f"{NAME}\x7f\x9b31m\u2028\u2066\U000e0001é日"], "half": "\udcff"}
+    console.print_json(document)
+    out = capsys.readouterr().out
+    assert json.loads(out) == document
+    assert "Größe" in out
+    assert "é日" in out
+    assert all(c == "\n" or c.isprintable() for c in out)
