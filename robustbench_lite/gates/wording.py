@@ -27,10 +27,30 @@ def written(value: float | None, unit: str, *, change: bool = False) -> str:
     return f"{100 * value:.2f} points" if change else f"{100 * value:.2f} %"
 
 
+def exactly(limit: float, *, share: bool, change: bool = False) -> str:
+    """A limit as it was asked for: rounded, 99.95 % would be asked for as 100 %."""
+    if not share or math.isinf(limit):
+        return f"{limit:.10g}"
+    digits = f"{100 * limit:.10g}"
+    digits += "" if "." in digits or "e" in digits else ".0"
+    if not change:
+        return f"{digits}\N{NO-BREAK SPACE}%"
+    return f"{digits} point{'s' * (digits != '1.0')}"
+
+
+def margin(match: Match) -> float:
+    """How far the bound that decides on PASS clears the limit: the smallest is the worst. Without one: -inf."""
+    bound = match.low if match.bound == "min" else match.high
+    if bound is None or match.limit is None or math.isnan(bound):
+        return -math.inf
+    return bound - match.limit if match.bound == "min" else match.limit - bound
+
+
 def told(match: Match, unit: str, rule: Rule) -> str:
     """A comparison in one sentence with the numbers."""
     change = match.bound in ("max_drop", "max_rise")
-    limit = _LIMITS[str(match.bound)].format(written(match.limit, unit, change=change))
+    asked = "–" if match.limit is None else exactly(match.limit, share=unit == "share", change=change)
+    limit = _LIMITS[str(match.bound)].format(asked)
     of = f" for {match.class_name}" if match.class_name else ""
     where = f"{match.metric} under {match.condition}{of}"
     if change:
@@ -61,12 +81,18 @@ def conclusion(rule: Rule, verdict: Verdict, matches: Sequence[Match], needed: i
             "See what a run has with rb show RUN; wildcards such as night(*) are allowed.",
         )
     those = [match for match in matches if match.verdict == verdict]
-    words = those[0].words
+    words = min(those, key=margin).words
     if len(matches) > 1:
-        words = f"{len(those)} of {len(matches)} {verdict}; first: {words}"
+        words = f"{len(those)} of {len(matches)} {verdict}; {_LEAST[verdict]}: {words}"
     return words, _REMEDIES[verdict] if verdict != "INCONCLUSIVE" else _more(needed)
 
 
+_LEAST: dict[Verdict, str] = {
+    "PASS": "the closest",
+    "FAIL": "the worst",
+    "INCONCLUSIVE": "the worst",
+    "ERROR": "the first",
+}
 _REMEDIES: dict[Verdict, str] = {
     "PASS": "",
     "FAIL": "Look at the images that are wrong: rb report RUN.",

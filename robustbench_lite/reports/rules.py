@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.gates.verdict import GateReport, GateResult, Match, Verdict
+from robustbench_lite.gates.wording import exactly, margin
 from robustbench_lite.reports.words import number, percent
 
 SHAPES: dict[Verdict, str] = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!"}
 MATCHES_SHOWN = 12
 
-_NO_SHARES = {"breaking_point", "ece", "brier", "auroc", "median_distortion"}
+_NO_SHARES = {"breaking_point", "brier", "median_distortion"}
 _ORDER: tuple[Verdict, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
 
 
@@ -53,9 +55,8 @@ def rows(report: GateReport) -> list[Row]:
 
 def _row(result: GateResult, several: bool) -> Row:
     rule = result.rule
-    lines = sorted(
-        (_line(rule, match, several) for match in result.matches), key=lambda x: _ORDER.index(x.verdict)
-    )
+    worst_first = sorted(result.matches, key=lambda match: (_ORDER.index(match.verdict), margin(match)))
+    lines = [_line(rule, match, several) for match in worst_first]
     decisive = lines[0] if lines else Line(result.verdict, "", "–", "–", "–", "")
     needed = "" if result.needed is None else f" About {result.needed} images would decide."
     told = needed if str(result.needed) not in result.remedy else ""
@@ -94,13 +95,16 @@ def asked(rule: Rule) -> str:
 def limit(rule: Rule) -> str:
     """``at least 90.0 %``, or ``falls by at most 1 point against runs/main``."""
     against = f" against {rule.baseline}" if rule.baseline else ""
+    share = rule.metric not in _NO_SHARES
     bounds = (
-        ("at least ", rule.min, _value, ""),
-        ("at most ", rule.max, _value, ""),
-        ("falls by at most ", rule.max_drop, _change, against),
-        ("rises by at most ", rule.max_rise, _change, against),
+        ("at least ", rule.min, False, ""),
+        ("at most ", rule.max, False, ""),
+        ("falls by at most ", rule.max_drop, True, against),
+        ("rises by at most ", rule.max_rise, True, against),
     )
-    return " and ".join(f"{word}{form(rule, v)}{end}" for word, v, form, end in bounds if v is not None)
+    return " and ".join(
+        f"{word}{exactly(v, share=share, change=change)}{end}" for word, v, change, end in bounds if v is not None
+    )
 
 
 def _line(rule: Rule, match: Match, several: bool) -> Line:
@@ -127,11 +131,16 @@ def _where(match: Match, several: bool) -> str:
 
 
 def _value(rule: Rule, value: float | None) -> str:
-    return number(value) if rule.metric in _NO_SHARES else percent(value)
+    return number(value) if _unwritten(rule, value) else percent(value)
 
 
 def _change(rule: Rule, value: float | None) -> str:
-    if value is None or value != value or rule.metric in _NO_SHARES:
+    if value is None or _unwritten(rule, value):
         return number(value)
     points = f"{100 * value:.1f}".replace("-", "−")
     return f"{points} point{'s' * (points != '1.0')}"
+
+
+def _unwritten(rule: Rule, value: float | None) -> bool:
+    """Whether a number is not written as per cent."""
+    return rule.metric in _NO_SHARES or value is None or not math.isfinite(value)

@@ -20,6 +20,7 @@ class Judged(NamedTuple):
     rows: list[rules.Row]
     warnings: list[str]
     confidence: float
+    corrected: bool = False  # for how many comparisons there are
 
 
 class Told(NamedTuple):
@@ -65,6 +66,7 @@ def _judged(report: GateReport | None, about: list[View], n_views: int) -> Judge
         rows,
         report.warnings,
         report.settings.confidence,
+        report.settings.correction != "none",
     )
 
 

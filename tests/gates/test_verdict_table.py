@@ -99,7 +99,7 @@ def test_the_worst_match_counts_and_all_are_told():
         "night(severity=2) + pgd(eps=4/255)": "FAIL",
     }
     assert result.verdict == "FAIL"
-    assert result.words.startswith("2 of 4 FAIL; first: accuracy under night(severity=5) is 40.00 %")
+    assert result.words.startswith("2 of 4 FAIL; the worst: accuracy under night(severity=5) is 40.00 %")
 
 
 def test_a_class_and_every_class():

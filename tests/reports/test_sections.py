@@ -83,7 +83,7 @@ def test_the_gate_table_has_value_interval_limit_n_and_what_next(make_run):
         "✗ FAIL night( severity=5) 40.0 % 30.0 % to 50.0 %",
         "falls by at most 1.0 point against runs/main",
         "Take more images. About 2000 images would decide.",
-        "each at 95 % confidence",
+        "is at 95 % confidence; the other is further away, as far as Holm’s correction",
     ):
         assert expected in words
     assert words.index("night( severity=5) 40.0") < words.index("night( severity=1) 93.0")  # the worst first

@@ -1,0 +1,58 @@
+"""The rows of a gate's table: the number that decides, in its rule's unit, against the limit that was asked."""
+
+import pytest
+from made_gates import match, report, result
+
+from robustbench_lite.gates.metrics import METRICS
+from robustbench_lite.gates.rule import Rule
+from robustbench_lite.gates.wording import told
+from robustbench_lite.reports import rules
+
+
+def test_units_are_those_of_the_metrics():
+    assert {m.name for m in METRICS.values() if m.unit != "share"} == rules._NO_SHARES
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ({"min": 0.9}, "at least 90.0 %"),
+        ({"min": 0.9995}, "at least 99.95 %"),
+        ({"max": 0.00001}, "at most 0.001 %"),
+        ({"max_drop": 0.0005}, "falls by at most 0.05 points"),
+        ({"max_drop": 0.01}, "falls by at most 1.0 point"),
+        ({"max_rise": 0.025}, "rises by at most 2.5 points"),
+        ({"metric": "brier", "max": 0.12345}, "at most 0.12345"),
+        ({"min": 0.9, "max": 0.99}, "at least 90.0 % and at most 99.0 %"),
+    ],
+)
+def test_a_limit_is_not_rounded(asked, written):
+    assert rules.limit(Rule(id="r", **asked)).replace("\xa0", " ") == written
+
+
+def test_the_sentence_has_the_limit_that_was_asked():
+    close = match("INCONCLUSIVE", bound="min", limit=0.99995, value=0.99991)
+    assert "at least 99.995\xa0% is asked" in told(close, "share", Rule(id="r", min=0.99995))
+
+
+def test_the_worst_match_comes_first_also_of_those_that_pass():
+    matches = [
+        match(condition="far", bound="min", limit=0.5, low=0.9),
+        match(condition="near", bound="min", limit=0.5, low=0.51, value=0.6),
+        match(condition="between", bound="min", limit=0.5, low=0.7),
+    ]
+    (row,) = rules.rows(report(result(min=0.5, matches=matches)))
+    assert [line.condition for line in row.lines] == ["near", "between", "far"]
+    assert row.value == "60.0\xa0%"
+    at_most = [
+        match(condition=name, bound="max", limit=0.5, low=0, high=high) for name, high in (("a", 0.1), ("b", 0.4))
+    ]
+    (row,) = rules.rows(report(result(min=None, max=0.5, matches=at_most)))
+    assert [line.condition for line in row.lines] == ["b", "a"]
+
+
+def test_bounds_beyond_all_are_no_per_cent():
+    endless = match("INCONCLUSIVE", metric="mce", bound="max", limit=1.0, value=0.8, low=0.5, high=float("inf"))
+    rule = {"metric": "mce", "min": None, "max": 1.0}
+    (row,) = rules.rows(report(result(verdict="INCONCLUSIVE", matches=[endless], **rule)))
+    assert row.interval == "50.0\xa0% to inf"
