@@ -26,6 +26,7 @@ class Line(NamedTuple):
     interval: str
     n: str
     words: str
+    more: bool  # whether the words say what the columns do not
 
 
 class Row(NamedTuple):
@@ -57,7 +58,7 @@ def _row(result: GateResult, several: bool) -> Row:
     rule = result.rule
     worst_first = sorted(result.matches, key=lambda match: (_ORDER.index(match.verdict), margin(match)))
     lines = [_line(rule, match, several) for match in worst_first]
-    decisive = lines[0] if lines else Line(result.verdict, "", "–", "–", "–", "")
+    decisive = lines[0] if lines else Line(result.verdict, "", "–", "–", "–", "", more=True)
     needed = "" if result.needed is None else f" About {result.needed} images would decide."
     told = needed if str(result.needed) not in result.remedy else ""
     return Row(
@@ -117,6 +118,9 @@ def _line(rule: Rule, match: Match, several: bool) -> Line:
         "–" if match.low is None and match.high is None else " to ".join(ends),
         str(match.n),
         match.words,
+        match.value is None
+        or match.bound not in ("min", "max")
+        or (rule.min_n is not None and match.n < rule.min_n),
     )
 
 

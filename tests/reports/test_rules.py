@@ -56,3 +56,16 @@ def test_bounds_beyond_all_are_no_per_cent():
     rule = {"metric": "mce", "min": None, "max": 1.0}
     (row,) = rules.rows(report(result(verdict="INCONCLUSIVE", matches=[endless], **rule)))
     assert row.interval == "50.0\xa0% to inf"
+
+
+def test_words_stand_beside_columns_only_where_they_say_more():
+    def more(rule, **changes):
+        rules_of = {"min": None, **rule}
+        both = [match(**changes), match(condition="other", **changes)]
+        (row,) = rules.rows(report(result(matches=both, **rules_of)))
+        return {line.more for line in row.lines}
+
+    assert more({"min": 0.9}, bound="min", limit=0.9) == {False}
+    assert more({"min": 0.9, "min_n": 2000}, verdict="INCONCLUSIVE", bound="min", limit=0.9) == {True}
+    assert more({"max_drop": 0.1}, bound="max_drop", limit=0.1) == {True}  # from where to where
+    assert more({"min": 0.9}, verdict="ERROR", value=None, low=None, high=None) == {True}
