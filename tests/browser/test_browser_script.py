@@ -117,6 +117,7 @@ def test_pictures_are_enlarged_by_mouse(opened):
     dialog.get_by_role("button", name="Previous").click()
     dialog.get_by_role("button", name="Close").click()
     assert not dialog.is_visible()
+    assert wanted.locator("img").first.evaluate("e => e === document.activeElement")  # though another was pressed
     opened.assert_quiet()
 
 
