@@ -23,7 +23,7 @@ _LISTED = {"table": 0, "csv": 0, "md": 5, "json": 10, "html": 12}  # images of e
 
 @console.guarded
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, on the same images.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, on the same images.")],
     baseline: Annotated[
         Path | None,
         typer.Option(

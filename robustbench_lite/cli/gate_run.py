@@ -75,7 +75,7 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
         return console.note("\n".join([*told, "No rule was judged: there was no baseline yet."]))
     general = None if asked.baseline in baselines and not Path(str(asked.baseline)).exists() else asked.baseline
     report = gate(list(runs), rules, settings, general, folder=folder)
-    document = report.model_dump_json(indent=2) + "\n"
+    document = report.model_dump_json(indent=2, by_alias=True) + "\n"
     target = to.out or _folder(runs[0]) / "gate.json"
     write_file(target, document.encode())
     if to.junit is not None:

@@ -12,7 +12,7 @@ from robustbench_lite import console
 
 @console.guarded
 def merge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders of all shards, in any order.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of all shards, in any order.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the whole run.")],
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Merge what is there; no gate passes that.")

@@ -16,7 +16,7 @@ from robustbench_lite.errors import InputError, UnknownNameError
 
 @console.guarded
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders: drawn together.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders: drawn together.")],
     kind: Annotated[
         str | None,
         typer.Option(help="severity, eps, tradeoff or risk-coverage. (default: all that the runs can give)"),

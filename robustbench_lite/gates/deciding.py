@@ -97,7 +97,7 @@ def _error(one: Comparison) -> Match:
         low=None,
         high=None,
         verdict="ERROR",
-        words=f"{what[:1].upper()}{what[1:]}.",
+        words=f"{what}.",
     )
 
 

@@ -16,6 +16,7 @@ from robustbench_lite.gates.bounds import Array
 from robustbench_lite.gates.comparing import Comparison
 from robustbench_lite.gates.deciding import Judged
 from robustbench_lite.gates.rule import GateSettings
+from robustbench_lite.gates.wording import written
 
 POWER = 0.8
 MOST = 10_000_000  # images; more are not planned for
@@ -98,15 +99,15 @@ def needed_images(
         if margin is not None and margin > limit:
             margin = limit
         shift = 0.0 if margin is None else limit - margin
-        words = "no change" if shift == 0 else f"a change of {shift:g}"
+        words = "no change" if shift == 0 else f"a change of {written(shift, one.metric.unit, change=True)}"
         if one.change.broken is None or one.change.mended is None:
             return Design(images(_by_root(estimate.value, shift, limit, one, alpha, power)), words)
         changed = max(one.change.broken + one.change.mended, 1) / estimate.n
-        words += f", {changed:.2%} of the images change"
+        words += f", {written(changed, 'share')} of the images change"
         return Design(images(paired_images(limit, changed, shift, alpha, power)), words)
     sign = 1 if one.bound == "min" else -1
     truth = estimate.value if margin is None else limit + sign * margin
-    words = f"{truth:.4g}" + (", as observed" if margin is None else "")
+    words = written(truth, one.metric.unit) + (", as observed" if margin is None else "")
     if sign * (truth - limit) <= 0 or not math.isfinite(truth):
         return Design(None, f"{words}: it would not pass")
     if one.metric.counts:

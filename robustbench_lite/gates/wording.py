@@ -24,7 +24,24 @@ def written(value: float | None, unit: str, *, change: bool = False) -> str:
         return "beyond all" if value > 0 else "below all"
     if unit != "share":
         return f"{value:.4g}"
-    return f"{100 * value:.2f} points" if change else f"{100 * value:.2f} %"
+    return f"{100 * value:.2f}{_tail(change)}".replace("-", "−")
+
+
+def between(low: float | None, high: float | None, unit: str, *, change: bool = False) -> str:
+    """Two bounds, with their unit once: ``57.65 to 67.49 %``."""
+    first, last = (written(end, unit, change=change) for end in (low, high))
+    tail = _tail(change)
+    return f"{first.removesuffix(tail) if last.endswith(tail) else first} to {last}"
+
+
+def asked(rule: Rule, bound: str, unit: str) -> str:
+    """A limit of a rule in words, with all its digits: ``at least 99.95 %``."""
+    change = bound in ("max_drop", "max_rise")
+    return _LIMITS[bound].format(exactly(getattr(rule, bound), share=unit == "share", change=change))
+
+
+def _tail(change: bool) -> str:
+    return " points" if change else " %"
 
 
 def exactly(limit: float, *, share: bool, change: bool = False) -> str:
@@ -49,27 +66,25 @@ def margin(match: Match) -> float:
 def told(match: Match, unit: str, rule: Rule) -> str:
     """A comparison in one sentence with the numbers."""
     change = match.bound in ("max_drop", "max_rise")
-    asked = "–" if match.limit is None else exactly(match.limit, share=unit == "share", change=change)
-    limit = _LIMITS[str(match.bound)].format(asked)
+    limit = asked(rule, str(match.bound), unit)
     of = f" for {match.class_name}" if match.class_name else ""
     where = f"{match.metric} under {match.condition}{of}"
+    ends = between(match.low, match.high, unit, change=change)
     if change:
         went = "falls" if match.bound == "max_drop" else "rises"
         seen = (
-            f"{where} {went} by {written(match.value, unit, change=True)} "
-            f"({written(match.low, unit, change=True)} to {written(match.high, unit, change=True)}), "
+            f"{where} {went} by {written(match.value, unit, change=True)} ({ends}), "
             f"from {written(match.before, unit)} to {written(match.after, unit)}, on {match.n} images"
         )
     else:
-        ends = f"{written(match.low, unit)} to {written(match.high, unit)}"
         seen = f"{where} is {written(match.value, unit)} ({ends}) on {match.n} images"
     if match.verdict == "PASS":
-        return f"{seen}: {limit} is shown."
+        return f"{seen}; the limit, {limit}, is kept."
     if match.verdict == "FAIL":
-        return f"{seen}: {limit} is asked, and shown to be missed."
+        return f"{seen}; the limit, {limit}, is broken."
     if rule.min_n is not None and match.n < rule.min_n:
-        return f"{seen}: the rule asks for {rule.min_n} images."
-    return f"{seen}: {limit} is asked, and neither shown nor refuted."
+        return f"{seen}; the rule asks for {rule.min_n} images."
+    return f"{seen}; whether the limit, {limit}, is kept cannot be told."
 
 
 def conclusion(rule: Rule, verdict: Verdict, matches: Sequence[Match], needed: int | None) -> tuple[str, str]:

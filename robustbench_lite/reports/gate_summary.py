@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from robustbench_lite.gates.verdict import GateReport, GateResult
-from robustbench_lite.reports.rules import SHAPES, Row, rows
+from robustbench_lite.reports.rules import SHAPES, Row, decision, rows
 from robustbench_lite.reports.safe import markdown, short
 
 MARK = "<!-- rb-gate -->"  # by which a bot finds the comment that it wrote before
@@ -19,7 +19,8 @@ def summary(report: GateReport, most_bytes: int = MOST_BYTES) -> str:
     It has at most ``most_bytes`` bytes of UTF-8; what is left out is counted at its end.
     """
     found = rows(report)
-    lines = [f"**{SHAPES[report.verdict]} {report.verdict}: {markdown(sentence(report))}**", MARK, ""]
+    told = markdown(" ".join(decision(report)))
+    lines = [f"**{SHAPES[report.verdict]} {report.verdict}: {told}**", MARK, ""]
     sections = [
         *([_HEAD] if found else []),
         *(_table_row(row) for row in found),
@@ -29,26 +30,6 @@ def summary(report: GateReport, most_bytes: int = MOST_BYTES) -> str:
         *_details(report),
     ]
     return _cut(lines, sections, most_bytes)
-
-
-def sentence(report: GateReport) -> str:
-    """The verdict in words, with how many rules it rests on and the names of those that it is due to."""
-    binding = [result for result in report.results if result.rule.level == "fail"]
-    due = [short(r.rule.id, 60) for r in binding if r.verdict == report.verdict]
-    names = ", ".join(due[:5]) + (f" and {len(due) - 5} more" if len(due) > 5 else "")
-    some = f"{len(due)} of {len(binding)} rule{'s' * (len(binding) != 1)}"
-    if not report.results:
-        return "no rule was judged."
-    if report.verdict == "PASS":
-        told = sum(result.verdict != "PASS" for result in report.results) - (len(binding) - len(due))
-        beside = f"; {told} that only warn{'s' * (told == 1)} did not pass" if told else ""
-        return f"{some} passed{beside}." if binding else f"all rules only warn{beside}."
-    why = {
-        "FAIL": "failed",
-        "INCONCLUSIVE": "can be neither confirmed nor refuted with so few images",
-        "ERROR": "could not be judged, and a rule that was not judged did not pass",
-    }[report.verdict]
-    return f"{some} {why}: {names}."
 
 
 def _cell(text: str, most: int = 200) -> str:

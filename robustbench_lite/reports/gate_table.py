@@ -7,8 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robustbench_lite.gates.verdict import GateReport, Verdict
-from robustbench_lite.reports.gate_summary import sentence
-from robustbench_lite.reports.rules import SHAPES, Row, rows
+from robustbench_lite.reports.rules import SHAPES, Row, decision, rows
 from robustbench_lite.reports.safe import short, terminal
 
 # Colours that are told apart with any colour vision; shape and word say the same.
@@ -29,7 +28,7 @@ def gate_table(report: GateReport, width: int = 140) -> Group:
         width: columns of the terminal.
     """
     found = rows(report)
-    parts: list[Table | Text] = [_told(report.verdict, sentence(report))]
+    parts: list[Table | Text] = [_told(report.verdict, " ".join(decision(report)))]
     if found:
         parts.append(_table(found, width))
     for row in found:
@@ -58,10 +57,8 @@ def _table(found: list[Row], width: int) -> Table:
 def _sentences(row: Row) -> list[Text]:
     only = " (only a warning)" if row.only_told else ""
     told = [_told(row.verdict, f"{_text(row.id)}{only}: {_text(row.words, 1000)}")]
-    worst = [line for line in row.lines if line.verdict != "PASS"][:5]
-    told += [
-        _told(line.verdict, _text(line.words, 1000), indent="    ") for line in worst if line.words != row.words
-    ]
+    worst = [line for line in row.lines if line.verdict != "PASS" and line.words not in row.words][:5]
+    told += [_told(line.verdict, _text(line.words, 1000), indent="    ") for line in worst]
     if row.remedy:
         told.append(Text(f"    next: {_text(row.remedy, 1000)}"))
     return told

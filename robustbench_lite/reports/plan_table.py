@@ -14,7 +14,7 @@ from robustbench_lite.reports.safe import short, terminal
 def plan_table(plans: Sequence[Plan]) -> Table:
     """A row for every comparison: the images it has, those that a PASS takes, and the truth that this assumes."""
     table = Table(
-        title=Text(f"Images for a PASS with a probability of {plans[0].power:.0%}" if plans else ""),
+        title=Text(f"Images for a PASS with a probability of {100 * plans[0].power:.0f} %" if plans else ""),
         title_justify="left",
     )
     for name in ("rule", "condition", "n", "needed", "if the truth is"):

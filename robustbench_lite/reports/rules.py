@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
+from robustbench_lite.gates import wording
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.gates.verdict import GateReport, GateResult, Match, Verdict
-from robustbench_lite.gates.wording import exactly, margin
-from robustbench_lite.reports.words import number, percent
+from robustbench_lite.reports.safe import short
+from robustbench_lite.reports.words import number
 
 SHAPES: dict[Verdict, str] = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!"}
 MATCHES_SHOWN = 12
 
-_NO_SHARES = {"breaking_point", "brier", "median_distortion"}
 _ORDER: tuple[Verdict, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
 
 
@@ -56,7 +55,7 @@ def rows(report: GateReport) -> list[Row]:
 
 def _row(result: GateResult, several: bool) -> Row:
     rule = result.rule
-    worst_first = sorted(result.matches, key=lambda match: (_ORDER.index(match.verdict), margin(match)))
+    worst_first = sorted(result.matches, key=lambda match: (_ORDER.index(match.verdict), wording.margin(match)))
     lines = [_line(rule, match, several) for match in worst_first]
     decisive = lines[0] if lines else Line(result.verdict, "", "–", "–", "–", "", more=True)
     needed = "" if result.needed is None else f" About {result.needed} images would decide."
@@ -94,28 +93,21 @@ def asked(rule: Rule) -> str:
 
 
 def limit(rule: Rule) -> str:
-    """``at least 90.0 %``, or ``falls by at most 1 point against runs/main``."""
+    """``at least 90.0 %``, or ``a fall of at most 1.0 point against runs/main``."""
+    unit = _unit(rule)
     against = f" against {rule.baseline}" if rule.baseline else ""
-    share = rule.metric not in _NO_SHARES
-    bounds = (
-        ("at least ", rule.min, False, ""),
-        ("at most ", rule.max, False, ""),
-        ("falls by at most ", rule.max_drop, True, against),
-        ("rises by at most ", rule.max_rise, True, against),
-    )
-    return " and ".join(
-        f"{word}{exactly(v, share=share, change=change)}{end}" for word, v, change, end in bounds if v is not None
-    )
+    bounds = [bound for bound in ("min", "max", "max_drop", "max_rise") if getattr(rule, bound) is not None]
+    return " and ".join(wording.asked(rule, bound, unit) for bound in bounds) + against
 
 
 def _line(rule: Rule, match: Match, several: bool) -> Line:
-    form = _value if rule.max_drop is None and rule.max_rise is None else _change
-    ends = [form(rule, end) for end in (match.low, match.high)]
+    unit, change = _unit(rule), match.bound in ("max_drop", "max_rise")
+    none = match.low is None and match.high is None
     return Line(
         match.verdict,
         _where(match, several),
-        form(rule, match.value),
-        "–" if match.low is None and match.high is None else " to ".join(ends),
+        wording.written(match.value, unit, change=change),
+        "–" if none else wording.between(match.low, match.high, unit, change=change),
         str(match.n),
         match.words,
         match.value is None
@@ -134,17 +126,49 @@ def _where(match: Match, several: bool) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _value(rule: Rule, value: float | None) -> str:
-    return number(value) if _unwritten(rule, value) else percent(value)
+def decision(report: GateReport) -> tuple[str, str]:
+    """The verdict as a sentence, and why: how many rules it rests on, and those that it is due to."""
+    binding = [result for result in report.results if result.rule.level == "fail"]
+    due = [result.rule.id for result in binding if result.verdict == report.verdict]
+    told = [r.rule.id for r in report.results if r.rule.level == "warn" and r.verdict != "PASS"]
+    count = f"{len(due)} of {len(binding)} rule{'s' * (len(binding) != 1)}"
+    are = "is" if len(due) == 1 else "are"
+    names = _listed(due)
+    sentence, because = {
+        "PASS": ("Fit for release by its rules.", _all_kept(due)),
+        "FAIL": ("Not to be released.", f"{count} {are} broken: {names}."),
+        "INCONCLUSIVE": (
+            "Not decided.",
+            f"{count} can be neither confirmed nor refuted with so few images: {names}.",
+        ),
+        "ERROR": (
+            "Not to be released: it was not judged.",
+            f"{count} could not be applied: {names}. A rule that was not applied does not count as kept."
+            if report.results
+            else "There was no rule to apply.",
+        ),
+    }[report.verdict]
+    other = {"ERROR": "not applied", "FAIL": "broken", "INCONCLUSIVE": "undecided"}
+    counts = {v: sum(r.verdict == v for r in binding) for v in other if v != report.verdict}
+    others = ", ".join(f"{n} more {other[v]}" for v, n in counts.items() if n)
+    more = f" Also: {others}." if others else ""
+    more += f" Not kept, but meant as a warning only: {_listed(told)}." if told else ""
+    return sentence, because + more
 
 
-def _change(rule: Rule, value: float | None) -> str:
-    if value is None or _unwritten(rule, value):
-        return number(value)
-    points = f"{100 * value:.1f}".replace("-", "−")
-    return f"{points} point{'s' * (points != '1.0')}"
+def _all_kept(names: list[str]) -> str:
+    if len(names) > 1:
+        return f"All {len(names)} rules are kept."
+    return f"Its one rule is kept: {_listed(names)}." if names else "All rules only warn."
 
 
-def _unwritten(rule: Rule, value: float | None) -> bool:
-    """Whether a number is not written as per cent."""
-    return rule.metric in _NO_SHARES or value is None or not math.isfinite(value)
+def _unit(rule: Rule) -> str:
+    """Late, because metrics bring SciPy, which a page without rules does not need."""
+    from robustbench_lite.gates.metrics import METRICS
+
+    return METRICS[rule.metric].unit if rule.metric in METRICS else "number"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(short(name, 60) for name in names[:5]) + more

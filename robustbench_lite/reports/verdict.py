@@ -55,15 +55,14 @@ def _judged(report: GateReport | None, about: list[View], n_views: int) -> Judge
     if report is None:
         sentence = "Not decided: no rule was applied."
         return Judged(marks, None, "?", sentence, _no_rules(about), [], [], 0.95)
-    rows = rules.rows(report)
-    sentence, because = _sentence(report, rows)
+    sentence, because = rules.decision(report)
     return Judged(
         marks,
         report.verdict,
         rules.SHAPES[report.verdict],
         sentence,
         because,
-        rows,
+        rules.rows(report),
         report.warnings,
         report.settings.confidence,
         report.settings.correction != "none",
@@ -76,47 +75,6 @@ def _no_rules(about: list[View]) -> str:
         f"{runs} measured and not judged. No rule says here whether what was measured is good enough; rb gate "
         "judges a run by the rules of a configuration."
     )
-
-
-def _sentence(report: GateReport, rows: list[rules.Row]) -> tuple[str, str]:
-    """The verdict as a sentence, and why."""
-    binding = [row for row in rows if not row.only_told]
-    at_fault = [row for row in binding if row.verdict == report.verdict]
-    names = _listed([row.id for row in at_fault])
-    count = f"{len(at_fault)} of {len(binding)} rule{'s' * (len(binding) != 1)}"
-    are = "is" if len(at_fault) == 1 else "are"
-    sentence, because = {
-        "PASS": (
-            "Fit for release by its rules.",
-            f"All {len(binding)} rules are kept." if len(binding) > 1 else "",
-        ),
-        "FAIL": ("Not to be released.", f"{count} {are} broken: {names}."),
-        "INCONCLUSIVE": (
-            "Not decided.",
-            f"{count} can be neither confirmed nor refuted with so few images: {names}.",
-        ),
-        "ERROR": (
-            "Not to be released: it was not judged.",
-            f"{count} could not be applied: {names}. A rule that was not applied does not count as kept.",
-        ),
-    }[report.verdict]
-    if report.verdict == "PASS" and len(binding) == 1:
-        because = f"Its one rule is kept: {binding[0].id}."
-    others = [f"{n} more {word}" for n, word in _others(report.verdict, binding) if n]
-    told = [row.id for row in rows if row.only_told and row.verdict != "PASS"]
-    more = f" Also: {', '.join(others)}." if others else ""
-    more += f" Not kept either, but meant as a warning only: {_listed(told)}." if told else ""
-    return sentence, because + more
-
-
-def _others(verdict: Verdict, binding: list[rules.Row]) -> list[tuple[int, str]]:
-    words_of = {"ERROR": "not applied", "FAIL": "broken", "INCONCLUSIVE": "undecided"}
-    return [(sum(r.verdict == v for r in binding), word) for v, word in words_of.items() if v != verdict]
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
 def _told(view: View) -> Told:

@@ -86,7 +86,11 @@ def test_green_on_the_baseline(job, checkpoint):
     kept(out)
     assert "::" not in done.stdout
     assert set(verdicts(out).values()) == {"system-out"}
-    assert (out / "step.md").read_text().startswith("**✓ PASS: 2 of 2 rules passed.**\n")
+    assert (
+        (out / "step.md")
+        .read_text()
+        .startswith("**✓ PASS: Fit for release by its rules. All 2 rules are kept.**\n")
+    )
 
 
 def test_three_on_a_worse_network(job, checkpoint, tmp_path):
@@ -96,7 +100,11 @@ def test_three_on_a_worse_network(job, checkpoint, tmp_path):
     assert verdicts(out)["clean"] == "FAIL"
     assert verdicts(out)["night"] == "FAIL"
     assert "::error title=FAIL%3A night::" in done.stdout
-    assert (out / "step.md").read_text().startswith("**✗ FAIL: 2 of 2 rules failed: clean, night.**\n")
+    assert (
+        (out / "step.md")
+        .read_text()
+        .startswith("**✗ FAIL: Not to be released. 2 of 2 rules are broken: clean, night. ")
+    )
 
 
 def test_four_on_too_few_images(job, checkpoint):

@@ -85,7 +85,7 @@ def test_plan(rb, place):
     assert document["power"] == 0.8
     assert share["n"] == change["n"] == 100
     assert 300 < share["needed"] < 600  # about (1.645 √(0.75 · 0.25) + 0.842 √(0.8 · 0.2))² / 0.05² = 439
-    assert change["assumed"] == "no change, 1.00% of the images change"
+    assert change["assumed"] == "no change, 1.00 % of the images change"
     printed = rb("gate", "new", "--min", "accuracy@night=0.75", "--min", "accuracy@fog=0.5", "--plan")
     assert printed.code == 0
     assert str(share["needed"]) in printed.out

@@ -89,6 +89,7 @@ def test_it_is_another_environment(python, runs, name):
         ["gate", "one", "--min", "accuracy=0.5", "--junit", "gate.xml", "--summary", "gate.md"],
         ["gate", "one", "--baseline", "other", "--max-drop", "accuracy@night(*)=0.5", "--json"],
         ["compare", "one", "other"],
+        ["plot", "one", "other", "--kind", "severity", "--out", "plots"],
         ["compare", "one", "other", "--format", "html", "--out", "compared.html"],
     ],
     ids=" ".join,

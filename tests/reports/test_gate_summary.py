@@ -6,7 +6,8 @@ import pytest
 from made_gates import EACH, HOSTILE, hostile, match, report, result
 from markdown_it import MarkdownIt
 
-from robustbench_lite.reports.gate_summary import MARK, MOST_BYTES, sentence, summary
+from robustbench_lite.reports.gate_summary import MARK, MOST_BYTES, summary
+from robustbench_lite.reports.rules import decision
 from robustbench_lite.reports.safe import plain
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -30,7 +31,9 @@ def cells(text):
 def test_the_first_line_is_the_verdict():
     lines = summary(EACH).splitlines()
     assert lines[0] == (
-        "**! ERROR: 1 of 4 rules could not be judged, and a rule that was not judged did not pass: fog.**"
+        "**! ERROR: Not to be released: it was not judged. 1 of 4 rules could not be applied: fog. "
+        "A rule that was not applied does not count as kept. Also: 1 more broken, 1 more undecided. "
+        "Not kept, but meant as a warning only: worst-class.**"
     )
     assert lines[1] == MARK
 
@@ -46,7 +49,7 @@ def test_the_tables():
     ]
     assert len({len(row) for row in rules}) == 1
     passed = dict(zip(rules[0], rules[-2], strict=True))
-    assert passed["found"] == "93.0\N{NO-BREAK SPACE}%"
+    assert passed["found"] == "93.00 %"
     assert passed["n"] == "1000"
     assert [row[3] for row in numbers[1:]] == ["night(severity=3)"] * 4
 
@@ -61,22 +64,28 @@ def test_what_did_not_pass_and_what_to_do():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (report(result("a"), result("b")), "2 of 2 rules passed."),
+        (report(result("a"), result("b")), "All 2 rules are kept."),
         (
             report(result("a"), result("b", "FAIL", level="warn")),
-            "1 of 1 rule passed; 1 that only warns did not pass.",
+            "Its one rule is kept: a. Not kept, but meant as a warning only: b.",
         ),
-        (report(result("b", "FAIL", level="warn")), "all rules only warn; 1 that only warns did not pass."),
-        (report(result("a"), result("b", "FAIL"), result("c", "INCONCLUSIVE")), "1 of 3 rules failed: b."),
+        (
+            report(result("b", "FAIL", level="warn")),
+            "All rules only warn. Not kept, but meant as a warning only: b.",
+        ),
+        (
+            report(result("a"), result("b", "FAIL"), result("c", "INCONCLUSIVE")),
+            "1 of 3 rules is broken: b. Also: 1 more undecided.",
+        ),
         (
             report(*(result(f"r{i}", "FAIL") for i in range(7))),
-            "7 of 7 rules failed: r0, r1, r2, r3, r4 and 2 more.",
+            "7 of 7 rules are broken: r0, r1, r2, r3, r4 and 2 more.",
         ),
-        (report(verdict="ERROR"), "no rule was judged."),
+        (report(verdict="ERROR"), "There was no rule to apply."),
     ],
 )
 def test_the_sentence(found, words):
-    assert sentence(found) == words
+    assert decision(found)[1] == words
 
 
 @pytest.mark.parametrize("most", [1, 100])

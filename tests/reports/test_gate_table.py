@@ -23,14 +23,16 @@ def test_each_verdict_has_shape_and_word(width):
         assert word in text
     assert max(map(len, text.splitlines())) <= width
     joined = " ".join(text.split())
-    assert joined.startswith("! ERROR 1 of 4 rules could not be judged")
+    assert joined.startswith(
+        "! ERROR Not to be released: it was not judged. 1 of 4 rules could not be applied: fog."
+    )
     assert "next: Run it again with --limit 2000." in joined
     assert "worst-class (only a warning)" in joined
     assert ("interval" in text) == (width >= 100)
 
 
 def test_numbers_of_the_rule():
-    (row,) = [line for line in printed(report(result("clean"))).splitlines() if "clean" in line]
+    (row,) = [line for line in printed(report(result("clean"))).splitlines() if "clean " in line]
     for part in ("93.0", "91.5", "94.5", "1000", "at least 90.0", "night(severity=3)"):
         assert part in row
 

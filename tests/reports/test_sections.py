@@ -62,7 +62,7 @@ def test_the_verdict_is_one_plain_sentence(make_run, verdicts, shape, decision):
 def test_a_rule_that_only_warns_does_not_decide(make_run):
     gates = report(result("floor"), result("fog", "FAIL", level="warn"), run_ids=[ID])
     words = spoken(html_report(make_run(), gates=[gates]))
-    assert "Fit for release by its rules. Its one rule is kept: floor. Not kept either, but meant as a" in words
+    assert "Fit for release by its rules. Its one rule is kept: floor. Not kept, but meant as a" in words
     rules = words.partition("in words, and what next")[2]
     assert rules.index("✓ PASS floor") < rules.index("✗ FAIL warning only fog")
 
@@ -79,9 +79,9 @@ def test_the_gate_table_has_value_interval_limit_n_and_what_next(make_run):
     )
     words = spoken(html_report(make_run(), gates=[gates]))
     for expected in (
-        "night accuracy under night(*) Agreed with the line. 40.0 % 30.0 % to 50.0 % at least 90.0 % 1000",
-        "✗ FAIL night( severity=5) 40.0 % 30.0 % to 50.0 %",
-        "falls by at most 1.0 point against runs/main",
+        "night accuracy under night(*) Agreed with the line. 40.00 % 30.00 to 50.00 % at least 90.0 % 1000",
+        "✗ FAIL night( severity=5) 40.00 % 30.00 to 50.00 %",
+        "a fall of at most 1.0 point against runs/main",
         "Take more images. About 2000 images would decide.",
         "is at 95 % confidence; the other is further away, as far as Holm’s correction",
     ):
