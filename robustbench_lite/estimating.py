@@ -11,6 +11,7 @@ from robustbench_lite.attacks.evade import Evade
 from robustbench_lite.attacks.pgd import PGD
 from robustbench_lite.attacks.square import Square
 from robustbench_lite.classifiers.pieces import default_batch
+from robustbench_lite.classifiers.scores import ScoreFunction
 from robustbench_lite.evaluation import evaluate
 from robustbench_lite.guarding import means_both
 from robustbench_lite.registry import spec, without_severity
@@ -51,30 +52,35 @@ class Plan(NamedTuple):
 
     conditions: list[dict[str, Any]]
     n: int  # images
-    timed: int  # images that were timed
-    seconds: float  # of all conditions whose time is known
+    timed: int  # images that were timed; none of a function
+    seconds: float | None  # of all conditions whose time is known; None if none is
 
 
 def plan(prepared: Prepared, until: Until | None = None) -> Plan:
     """What every condition, or search for a breaking point, may cost at the most, and how long it may take.
 
     The time is what a few images took under every shift, and an attack's dearest case by the time of a step.
-    It leaves out the trust checks, and a search in ranges.
+    It leaves out the trust checks, and a search in ranges. A function that returns scores is not called, for that
+    may cost money: there is no time then.
 
     Returns:
         per condition its spec, ``forwards_per_sample``, ``gradients_per_sample``, whether it ``attacks``, and
-        ``seconds`` (None for a search).
+        ``seconds`` (None for a search, and of a function).
 
     Raises:
         InputError: as ``evaluate``, for a few of the images.
     """
-    rows, times = cost(prepared, until), _Times(prepared)
-    n = prepared.shard.images(len(prepared.dataset), times.batch_size)
+    shape, pieces = prepared.dataset.image_shape, prepared.classifier.in_pieces
+    batch_size = prepared.inputs.batch_size or default_batch(shape, pieces=pieces)
+    n = prepared.shard.images(len(prepared.dataset), batch_size)
+    rows = [{**row, "attacks": False, "seconds": None} for row in cost(prepared, until)]
     for row, condition in zip(rows, prepared.conditions, strict=False):
         row["attacks"] = bool(condition.attacks)
+    if isinstance(prepared.classifier.network, ScoreFunction):
+        return Plan(rows, n, 0, None)
+    times = _Times(prepared, batch_size)
+    for row, condition in zip(rows, prepared.conditions, strict=False):
         row["seconds"] = round(times.of(condition, n) * row.get("severities", 1), 3)
-    for row in rows[len(prepared.conditions) :]:
-        row |= {"attacks": False, "seconds": None}
     return Plan(rows, n, times.timed, round(sum(row["seconds"] or 0 for row in rows), 3))
 
 
@@ -111,13 +117,11 @@ def cost(prepared: Prepared, until: Until | None = None) -> list[dict[str, Any]]
 class _Times:
     """How long a few images take: to be read, under every shift, and in a step of an attack."""
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.prepared = prepared
-        shape, pieces = prepared.dataset.image_shape, prepared.classifier.in_pieces
-        self.batch_size = prepared.inputs.batch_size or default_batch(shape, pieces=pieces)
+    def __init__(self, prepared: Prepared, batch_size: int) -> None:
+        self.prepared, self.batch_size = prepared, batch_size
         steps: list[Attack] = []
         if any(condition.attacks for condition in prepared.conditions):
-            steps = [_FORWARD, *([_GRADIENT] if prepared.classifier.has_gradient else [])]
+            steps = [_FORWARD, _GRADIENT]
         if prepared.detector is not None:  # then one is added anyway
             steps.append(_BOTH)
         shifts = [Condition(tuple(part for part in c.parts if is_shift(part))) for c in prepared.conditions]
@@ -173,7 +177,7 @@ class _Times:
             most = attack.max_cost()
             step = _BOTH if means_both(attack) else _GRADIENT
             forward = self.lines[spec(_FORWARD)].less(clean, 1 / _FORWARD.max_cost().forwards)
-            gradient = self.lines.get(spec(step), clean).less(clean, 1 / max(step.max_cost().gradients, 1))
+            gradient = self.lines[spec(step)].less(clean, 1 / max(step.max_cost().gradients, 1))
             spent += most.gradients * gradient.of(n, self.batch_size)
             spent += max(most.forwards - most.gradients, 0) * forward.of(n, self.batch_size)
         return spent

@@ -25,7 +25,8 @@ def of_run(record: RunRecord, settings: GateSettings, called: str = "the run") -
         called: what it is in the sentence.
     """
     if record.status != "done":
-        return Obstacle(f"{called} was {record.status} before its end", "Finish it: rb eval --resume.")
+        finish = "Give rb merge all shards, each finished." if record.merged else "Finish it: rb eval --resume."
+        return Obstacle(f"{called} was {record.status} before its end", finish)
     if record.shard is not None:
         part = f"{called} is part {record.shard.index} of {record.shard.count}"
         return Obstacle(part, "Join the parts: rb merge.")

@@ -23,14 +23,14 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
     for kind in ("forwards", "gradients"):
         total = sum(row[f"{kind}_per_sample"] for row in rows) * n
         table.add_column(f"{kind} at most", justify="right", footer=str(total))
-    table.add_column("time", justify="right", footer=duration(plan["seconds"]))
+    table.add_column("time", justify="right", footer=_time(plan["seconds"]))
     for row in rows:
         table.add_row(
             Text(row["condition"]),
             *([str(row.get("severities", ""))] if searched else []),
             str(row["forwards_per_sample"] * n),
             str(row["gradients_per_sample"] * n),
-            "" if row["seconds"] is None else duration(row["seconds"]),
+            _time(row["seconds"]),
         )
     return table
 
@@ -40,8 +40,10 @@ def time_told(rows: Sequence[Mapping[str, Any]], timed: int) -> str:
 
     Args:
         rows: of the plan.
-        timed: images that were timed.
+        timed: images that were timed; 0 if the network is a function, which is not called.
     """
+    if not timed:
+        return "time: no estimate, for the network is a function, and a call of it may cost something"
     told = f"about {duration(sum(row['seconds'] or 0 for row in rows if not row['attacks']))}"
     if any(row["attacks"] for row in rows):
         most = duration(sum(row["seconds"] or 0 for row in rows if row["attacks"]))
@@ -49,6 +51,10 @@ def time_told(rows: Sequence[Mapping[str, Any]], timed: int) -> str:
     if any(row["seconds"] is None for row in rows):
         told += ", and the search for the worst case"
     return f"time: {told} on this machine (measured on {timed} images)"
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
 
 
 def duration(seconds: float) -> str:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from robustbench_lite import load_classifier, load_dataset
-from robustbench_lite.classifiers.classifier import Classifier
 from robustbench_lite.estimating import Line, _line, plan
-from robustbench_lite.registry import make
 from robustbench_lite.reports.plan import duration, time_told
-from robustbench_lite.runner import Inputs, Prepared, prepare
+from robustbench_lite.runner import Inputs, prepare
 
 SLOW = """
 import time
@@ -70,15 +66,35 @@ def test_attacks_cost_more_the_more_they_may_do():
     assert [row["attacks"] for row in rows] == [False, True, True, True, True]
 
 
-def test_few_images_and_a_function_without_gradients_are_timed_too():
-    network = load_classifier("demo")
-    scores = Classifier(lambda images: network(torch.as_tensor(images)).numpy())
-    prepared = Prepared(
-        Inputs(), scores, load_dataset("digits", first=3), [make("clean"), make("square(eps=0.1)")]
-    )
-    found = plan(prepared)
+def test_few_images_are_timed_too():
+    found = plan(prepare(Inputs(first=3), ["square(eps=0.1)"]))
     assert found.timed == 3
     assert found.conditions[1]["seconds"] > found.conditions[0]["seconds"]
+
+
+CALLED = """
+from pathlib import Path
+
+
+def scores(images):
+    Path("called").touch()
+    return images.flatten(1)[:, :10]
+"""
+
+
+def test_a_function_which_may_cost_money_is_not_called(rb, tmp_path):
+    (tmp_path / "own.py").write_text(CALLED)
+    words = ["--model", "own.py:scores", "--data", "digits", "--on", "square(queries=9)", "--on", "flip"]
+    told = rb("eval", *words, "--dry-run")
+    assert told.code == 0, told.err
+    assert "\ntime: no estimate, for the network is a function" in told.out
+    document = rb("eval", *words, "--dry-run", "--json").document
+    assert (document["seconds"], document["timed"]) == (None, 0)
+    assert [(c["seconds"], c["attacks"]) for c in document["conditions"]] == [(None, n == 1) for n in range(3)]
+    assert [c["forwards_per_sample"] > 1 for c in document["conditions"]] == [False, True, False]
+    assert not (tmp_path / "called").exists()
+    assert rb("eval", *words, "--limit", 8).code == 0
+    assert (tmp_path / "called").exists()
 
 
 @pytest.mark.parametrize(

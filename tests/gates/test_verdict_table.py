@@ -184,6 +184,12 @@ def test_every_reason_for_an_error(name):
     assert result.remedy
 
 
+def test_an_unfinished_run_is_finished_and_a_merge_without_a_shard_done_again():
+    for merged, remedy in (([], "rb eval --resume"), (["one", "two"], "Give rb merge all shards")):
+        run = simple_run(90, 100, status="interrupted", merged=merged)
+        assert remedy in gate(run, Rule(id="r", min=0.5)).results[0].remedy
+
+
 def test_a_check_of_a_condition_stops_that_condition_alone_unless_it_is_allowed():
     run = simple_run(60, 100, **ATTACK)
     run.record.conditions[1].checks.append(
