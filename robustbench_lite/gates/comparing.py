@@ -12,7 +12,7 @@ from robustbench_lite.gates.metric import Metric, Subject, Unmeasured
 from robustbench_lite.gates.metrics import metric_of
 from robustbench_lite.gates.rule import RELATIVE, GateSettings, Rule
 from robustbench_lite.gates.tables import Table
-from robustbench_lite.gates.trusting import Obstacle, of_conditions, of_run
+from robustbench_lite.gates.trusting import Obstacle, of_conditions, of_rows, of_run
 from robustbench_lite.pairing import check_pairs
 
 BoundName = Literal["min", "max", "max_drop", "max_rise"]
@@ -67,11 +67,11 @@ def comparisons(rule: Rule, table: Table, baseline: Table | None, settings: Gate
         obstacle = obstacle or _obstacle_of_baseline(metric, table, baseline, settings)
     if obstacle is not None:
         return [error(obstacle, everything)]
-    if not _is_change(rule):
-        table.read(metric.needs(), [spec for s in subjects for spec in s.conditions])
+    specs = [spec for s in subjects for spec in s.conditions]
+    table.read(("index",) if _is_change(rule) else ("index", *metric.needs()), specs)
     found: list[Comparison] = []
     for subject in subjects:
-        reason = of_conditions(table.record, subject.conditions, settings)
+        reason = of_conditions(table.record, subject.conditions, settings) or of_rows(table, subject.conditions)
         if reason is None and baseline is not None and (_is_change(rule) or reference is not None):
             reason = _obstacle_of_pair(subject, baseline, settings)
         if reason is not None:
@@ -148,4 +148,23 @@ def _obstacle_of_pair(subject: Subject, baseline: Table, settings: GateSettings)
             f"the baseline {baseline.run.path} has no {missing[0]}",
             "Run the baseline's network under the same conditions.",
         )
-    return of_conditions(baseline.record, subject.conditions, settings, "the baseline")
+    found = of_conditions(baseline.record, subject.conditions, settings, "the baseline")
+    return found or of_rows(baseline, subject.conditions, "the baseline")
+
+
+def left_out(rule: Rule, tables: Sequence[Table], baseline: Table | None) -> list[Comparison]:
+    """What a rule about changes is about in its baseline, and no run has: nobody knows how far that fell."""
+    if baseline is None or not _is_change(rule):
+        return []
+    metric = metric_of(rule.metric)
+    try:
+        subjects = metric.subjects(baseline, rule.where, None)
+    except Unmeasured:
+        return []
+    known = {condition.spec for table in tables for condition in table.record.conditions}
+    missing = dict.fromkeys(spec for s in subjects for spec in s.conditions if spec not in known)
+    return [
+        Comparison(rule, metric, str(tables[0].run.path), Subject(spec, ()), None, None, None, obstacle=obstacle)
+        for spec in missing
+        for obstacle in [Obstacle(f"no run has {spec}, which the baseline has", "Run the same conditions.")]
+    ]

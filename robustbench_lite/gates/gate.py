@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustbench_lite.errors import ExitCode, InputError
-from robustbench_lite.gates.comparing import Comparison, comparisons
+from robustbench_lite.gates.comparing import Comparison, comparisons, left_out
 from robustbench_lite.gates.deciding import Judged, judge, result, worst
-from robustbench_lite.gates.metrics import metric_of
+from robustbench_lite.gates.metrics import check_limits
 from robustbench_lite.gates.planning import needed_images
 from robustbench_lite.gates.rule import GateSettings, Rule
 from robustbench_lite.gates.tables import Table
@@ -65,7 +65,10 @@ def gated(
     _check(rules, tables)
     baselines = _Baselines(baseline, folder)
     found = {
-        rule.id: [c for table in tables for c in comparisons(rule, table, baselines.of(rule), settings)]
+        rule.id: [
+            *(c for table in tables for c in comparisons(rule, table, baselines.of(rule), settings)),
+            *left_out(rule, tables, baselines.of(rule)),
+        ]
         for rule in rules
     }
     every: list[Comparison] = [one for those in found.values() for one in those]
@@ -121,16 +124,16 @@ def _check(rules: Sequence[Rule], tables: Sequence[Table]) -> None:
     if not tables:
         raise InputError("there is no run.", "Give the folder that rb eval printed.")
     for rule in rules:
-        metric_of(rule.metric)
+        check_limits(rule)
     ids = [rule.id for rule in rules]
     if twice := [name for name in ids if ids.count(name) > 1]:
         raise InputError(f"two rules have the id {twice[0]!r}.", "Give each its own.")
-    paths: dict[str, Path] = {}
+    seen: dict[str, Table] = {}
     for table in tables:
-        other = paths.setdefault(table.record.id, table.run.path)
-        if other is not table.run.path:
+        first = seen.setdefault(table.record.id, table)
+        if first is not table:
             raise InputError(
-                f"{table.run.path} and {other} are the same run: both have the id {table.record.id}.",
+                f"{table.run.path} and {first.run.path} are the same run: both have the id {table.record.id}.",
                 "Give each run once.",
             )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
-from robustbench_lite.errors import UnknownNameError
+from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.gates.composites import Calibration, ErrorAuroc, WorstClass
 from robustbench_lite.gates.corruptions import CorruptionMean
 from robustbench_lite.gates.distortion import MedianDistortion
 from robustbench_lite.gates.means import FalseAlarms, Mean, MeanOverConditions
 from robustbench_lite.gates.metric import Metric
+from robustbench_lite.gates.rule import Rule
 from robustbench_lite.gates.severities import Area, Breaking
 
 _ALL: tuple[Metric, ...] = (
@@ -90,3 +91,26 @@ def metric_of(name: str) -> Metric:
     if name not in METRICS:
         raise UnknownNameError("metric", name, METRICS)
     return METRICS[name]
+
+
+def check_limits(rule: Rule) -> None:
+    """Raise InputError if a limit is one that nothing breaks, or that nothing keeps: 5 where 5 % are meant.
+
+    Raises:
+        UnknownNameError: there is no such metric.
+    """
+    metric = metric_of(rule.metric)
+    low, high = metric.limits
+    if metric.unit == "share" and math.isinf(high):
+        high = 10.0  # mCE is 1 of the network that it is a share of, and printed in per cent in papers
+    for name in ("min", "max", "max_drop", "max_rise"):
+        limit = getattr(rule, name)
+        if limit is None:
+            continue
+        least, most = (0.0, high - low) if name.startswith("max_") else (low, high)
+        if (least < limit <= most) if name == "min" else (least <= limit < most):
+            continue
+        raise InputError(
+            f"{name} = {limit:g} of the rule {rule.id!r} says nothing: {rule.metric} is from {low:g} to {high:g}.",
+            f"Write shares as shares: {limit / 100:g} for {limit:g} %." if 1 <= limit <= 100 else "Mend the rule.",
+        )

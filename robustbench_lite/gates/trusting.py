@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from robustbench_lite.gates.rule import GateSettings
+from robustbench_lite.gates.tables import Table
 from robustbench_lite.records import CheckRecord, RunRecord
 
 
@@ -52,6 +53,19 @@ def of_conditions(
         found = _triggered(condition.checks, settings, condition.spec)
         if found is not None:
             return found
+    return None
+
+
+def of_rows(table: Table, conditions: Sequence[str], called: str = "the run") -> Obstacle | None:
+    """Whether the rows are those that the record tells of: no image missing, and none there twice."""
+    asked = {condition.spec: condition.n for condition in table.record.conditions}
+    for spec in conditions:
+        index = table.rows(("index",), spec)["index"]
+        if len(index) != asked.get(spec) or not index.is_unique:
+            told = (
+                f"{called} has {len(index)} rows of {index.nunique()} images under {spec}, not {asked.get(spec)}"
+            )
+            return Obstacle(told, "Its rows are damaged: run it again.")
     return None
 
 

@@ -26,7 +26,11 @@ DETECTOR = {
 
 
 def judged(run, metric, baseline=None, **rule):
-    rule = rule if {"min", "max", "max_drop", "max_rise"} & set(rule) else {**rule, "max": 1e6}
+    rule = (
+        rule
+        if {"min", "max", "max_drop", "max_rise"} & set(rule)
+        else {**rule, "max": 0.999 * min(METRICS[metric].limits[1], 10)}
+    )
     return gate(run, Rule(id="r", metric=metric, **rule), baseline=baseline).results[0]
 
 

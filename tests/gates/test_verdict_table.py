@@ -272,3 +272,101 @@ def test_a_verdict_in_words_has_the_limit_with_all_its_digits(right, bound, limi
     (words,) = [m.words for m in gate(simple_run(right, 100), Rule(id="r", **{bound: limit})).results[0].matches]
     assert words.startswith(f"accuracy under clean is {right}.00 % (")
     assert words.endswith(f" %) on 100 images{end}")
+
+
+def ids(report):
+    return [r.verdict for r in report.results]
+
+
+def test_pass_is_not_corrected_for_the_number_of_rules():
+    run = simple_run(90, 100)
+    many = [Rule(id=str(k), min=0.83 - k / 1000) for k in range(8)]  # 0.8363 alone; corrected 0.81
+    assert set(ids(gate(run, many))) == {"PASS"}
+    assert set(ids(gate(simple_run(10, 100), [Rule(id=str(k), max=0.17) for k in range(8)]))) == {"PASS"}
+
+
+def test_at_the_limit_even_a_bound_that_is_the_limit_is_not_enough():
+    run, baseline = (simple_run(0, 100, path=p) for p in ("run", "baseline"))
+    assert gate(run, Rule(id="r", max=0.0)).verdict == "INCONCLUSIVE"
+    assert gate(run, Rule(id="r", max_rise=0.0), baseline=baseline).verdict == "INCONCLUSIVE"
+
+
+def test_as_many_images_as_asked_for_are_enough():
+    assert gate(simple_run(100, 100), Rule(id="r", min=0.9, min_n=100)).verdict == "PASS"
+
+
+def test_the_order_of_verdicts():
+    from robustbench_lite.gates.deciding import worst
+
+    assert [worst(v) for v in (["PASS", "INCONCLUSIVE"], ["INCONCLUSIVE", "ERROR"], ["ERROR", "FAIL"], [])] == [
+        "INCONCLUSIVE",
+        "ERROR",
+        "FAIL",
+        "PASS",
+    ]
+
+
+@pytest.mark.parametrize("side", ["run", "baseline"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda f: f.iloc[:-1], lambda f: f.iloc[[0, *range(len(f))]], lambda f: f.iloc[[0, *range(len(f) - 1)]]],
+    ids=["missing", "twice", "twice for another"],
+)
+def test_rows_are_those_that_the_record_tells_of(side, change):
+    runs = {name: simple_run(95, 100, path=name) for name in ("run", "baseline")}
+    runs[side] = runs[side].replace(samples=change(runs[side].samples))
+    rules = [Rule(id="own", min=0.5), Rule(id="change", max_drop=0.2)]
+    own, fall = gate(runs["run"], rules, baseline=runs["baseline"]).results
+    assert (own.verdict, fall.verdict) == ("ERROR" if side == "run" else "PASS", "ERROR")
+    assert "images under clean, not 100" in fall.words
+
+
+def test_a_baseline_that_lacks_images():
+    run, baseline = (simple_run(95, 100, path=p) for p in ("run", "baseline"))
+    baseline.record.conditions[0].n = 99
+    result = gate(run, Rule(id="r", max_drop=0.2), baseline=baseline).results[0]
+    assert (result.verdict, "the baseline has 99 of 100" in result.words.lower()) == ("ERROR", True)
+
+
+def test_conditions_that_only_the_baseline_has_are_not_forgotten():
+    run, baseline = simple_run(95, 100, spec="night(severity=1)", kind="shift", severity=1.0), made_run("old")
+    rule = Rule(id="r", where={"condition": "night(*)", "kind": "shift"}, max_drop=0.3)
+    result = gate(run, rule, baseline=baseline).results[0]
+    assert result.verdict == "ERROR"
+    assert "no run has night(severity=5), which the baseline has" in " ".join(m.words for m in result.matches)
+    rest = made_run("rest")
+    assert gate([run, rest], rule, baseline=baseline).results[0].verdict == "PASS"
+
+
+def test_the_very_same_run_twice():
+    run = simple_run(90, 100)
+    with pytest.raises(InputError, match="are the same run"):
+        gate([run, run], Rule(id="r", min=0.1))
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"max_drop": 1}, "0.01 for 1 %"),
+        ({"metric": "ece", "max": 5}, "0.05 for 5 %"),
+        ({"metric": "mce", "max": 76.7}, "0.767 for 76.7 %"),
+        ({"min": 95}, "0.95 for 95 %"),
+        ({"min": -0.1}, "Mend the rule"),
+        ({"min": 0}, "Mend the rule"),
+    ],
+)
+def test_limits_that_say_nothing_are_refused(rule, told):
+    with pytest.raises(InputError) as refused:
+        gate(simple_run(90, 100), Rule(id="r", **rule))
+    assert told in str(refused.value)
+
+
+def test_p_of_a_change_is_mcnemars_and_left_out_with_groups():
+    from scipy.stats import binomtest
+
+    run, baseline = pair(80, 12, 3, 5)
+    (match,) = gate(run, Rule(id="r", max_drop=0.2), baseline=baseline).results[0].matches
+    assert match.p_change == pytest.approx(binomtest(3, 15).pvalue)
+    run, baseline = pair(80, 12, 3, 5, groups=np.arange(100) // 4)
+    (match,) = gate(run, Rule(id="r", max_drop=0.2), baseline=baseline).results[0].matches
+    assert match.p_change is None

@@ -55,3 +55,14 @@ def test_hostile_text(width, most):
     assert not any(line.lstrip().startswith("::") for line in text.splitlines())
     assert "\u202e" not in text
     assert len(text) < 60_000
+
+
+def test_a_metric_has_one_unit_in_the_table_and_in_the_words():
+    from robustbench_lite.gates.metrics import METRICS
+    from robustbench_lite.gates.rule import Rule
+    from robustbench_lite.gates.wording import written
+    from robustbench_lite.reports.rules import limit
+
+    for name, metric in METRICS.items():
+        words, table = written(0.42, metric.unit), limit(Rule(id="r", metric=name, max=0.42))
+        assert ("%" in words) == ("%" in table), name
