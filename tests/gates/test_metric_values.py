@@ -168,8 +168,8 @@ def test_what_has_no_such_number():
     for metric in ("auroc", "false_alarm_rate", "flagged_share"):
         assert "no detector" in judged(plain, metric).words
     watched = simple_run(100, 100, detector=DETECTOR)
-    assert "All images are right" in judged(watched, "auroc").words
-    assert "No image is right" in judged(simple_run(0, 100, detector=DETECTOR), "false_alarm_rate").words
+    assert "all images are right" in judged(watched, "auroc").words
+    assert "no image is right" in judged(simple_run(0, 100, detector=DETECTOR), "false_alarm_rate").words
     assert judged(plain, "breaking_point").verdict == judged(plain, "area").verdict == "ERROR"
     assert judged(plain, "median_distortion").verdict == "ERROR"
     assert set(METRICS) == {m.name for m in METRICS.values()}
