@@ -133,15 +133,16 @@ class GatedRun:
         return result
 
     def _by_id(self, name: str, baseline: Run | Path | str | None) -> GateResult:
-        from robustbench_lite.errors import UnknownNameError
+        from robustbench_lite.errors import InputError
 
         __tracebackhide__ = True
-        rules = {rule.id: rule for rule in self._loaded.config.gate}
-        if name not in rules:
-            raise GateError(str(UnknownNameError("rule", name, rules)))
+        try:
+            self._loaded.rule(name)
+        except InputError as error:
+            raise GateError(str(error)) from None
         key = str(baseline)
         if key not in self._reports:
-            self._reports[key] = self._judged(list(rules.values()), baseline)
+            self._reports[key] = self._judged(list(self._loaded.config.gate), baseline)
         return next(result for result in self._reports[key].results if result.rule.id == name)
 
     def _made(

@@ -146,6 +146,11 @@ def test_calls_that_mean_nothing(suite):
         result.stdout.fnmatch_lines([f"E *GateError: *{words}*"])
 
 
+def test_a_configuration_without_rules_says_so(suite):
+    result = suite("def test_it(rb_run):\n    rb_run.assert_gate('nope')\n", rules="data.limit = 9")
+    result.stdout.fnmatch_lines(["E *GateError: unknown rule 'nope': *rb.toml has no rules. Write *"])
+
+
 def test_without_a_run_it_is_an_error_and_no_skip(suite):
     result = suite("def test_it(rb_run):\n    pass\n", given=())
     result.assert_outcomes(errors=1)

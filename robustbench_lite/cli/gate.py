@@ -16,7 +16,8 @@ _LIMIT = "METRIC[@CONDITION]=NUMBER"
 def gate(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     config: Annotated[
-        Path | None, typer.Option("--config", help="The rules. (default: rb.toml, or [tool.rb] in pyproject.toml)")
+        Path | None,
+        typer.Option("--config", help=r"The rules. (default: rb.toml, or \[tool.rb] in pyproject.toml)"),
     ] = None,
     baseline: Annotated[
         Path | None,

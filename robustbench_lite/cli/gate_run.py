@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from robustbench_lite import console
 from robustbench_lite.config.reading import load_config
-from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.errors import InputError
 from robustbench_lite.files import write_file
 from robustbench_lite.gates.baselines import baselines_of, check_update, replace_baseline
 from robustbench_lite.gates.gate import gate, gated
@@ -134,12 +134,10 @@ def chosen(asked: Asked) -> Rules:
     bounds = (("min", asked.minimum), ("max", asked.maximum), ("max_drop", asked.max_drop))
     rules = [_rule(bound, text) for bound, texts in bounds for text in texts]
     folder = None if loaded.path is None else loaded.path.parent
-    known = {rule.id: rule for rule in loaded.config.gate}
     for name in asked.rule:
-        if name not in known:
-            raise UnknownNameError("rule", name, known)
+        loaded.rule(name)
     if not rules or asked.rule:
-        rules += [rule for rule in known.values() if not asked.rule or rule.id in asked.rule]
+        rules += [rule for rule in loaded.config.gate if not asked.rule or rule.id in asked.rule]
     return Rules(rules, settings, folder)
 
 

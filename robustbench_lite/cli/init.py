@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.errors import InputError
+from robustbench_lite.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from robustbench_lite.config.folder import Images, Network
@@ -19,19 +18,15 @@ if TYPE_CHECKING:
 _FILE = Path("rb.toml")
 _GITHUB, _GITLAB = Path(".github/workflows/robustness.yml"), Path(".gitlab-ci.yml")
 _INCLUDED = Path("robustness.gitlab-ci.yml")
-
-
-class Host(StrEnum):
-    """Whose workflow is written."""
-
-    github = "github"
-    gitlab = "gitlab"
+_HOSTS = ("github", "gitlab")
 
 
 @console.guarded
 def init(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what was found.")] = False,
-    ci: Annotated[Host | None, typer.Option("--ci", help="Write a workflow for it, too.")] = None,
+    ci: Annotated[
+        str | None, typer.Option("--ci", metavar="|".join(_HOSTS), help="Write a workflow for it, too.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Write rb.toml for this folder: its newest checkpoint, its images, a suite, and gates to begin with.
@@ -49,6 +44,8 @@ def init(
     from robustbench_lite.config.writing import config_file, workflow
     from robustbench_lite.files import write_file
 
+    if ci is not None and ci not in _HOSTS:
+        raise UnknownNameError("--ci", ci, _HOSTS)
     there = find_config()
     keeps = there is not None and not (overwrite and there == _FILE)
     if there is not None and keeps and ci is None:
@@ -58,14 +55,14 @@ def init(
         raise InputError(f"{there} has a configuration already.", remedy)
     written: dict[Path, str] = {}
     proposal: Proposal | None = None
-    suite: str | None
+    suite: str | None = None  # what the workflow has to name, since the file names none
     if there is not None and keeps:
         suite = None if load_config(there).config.run.suite else "inspection"
     else:
         network, images = find_network(Path()), find_images(Path())
         _tell(network, images)
         proposal = _proposal(network, images, asks=not yes)
-        written[_FILE], suite = config_file(proposal), proposal.suite
+        written[_FILE] = config_file(proposal)
     if ci is not None:
         place = _place(ci, overwrite=overwrite)
         written[place] = workflow(ci, suite, str(there if there is not None and keeps else _FILE))
@@ -75,9 +72,12 @@ def init(
     _say_next(proposal, written)
 
 
-def _place(ci: Host, *, overwrite: bool) -> Path:
-    """Where the workflow goes. What GitLab starts from is the user's own, and is never replaced."""
-    place = _GITHUB if ci is Host.github else _INCLUDED if _GITLAB.exists() else _GITLAB
+def _place(ci: str, *, overwrite: bool) -> Path:
+    """Where the workflow goes. A pipeline of GitLab that has more than our job is never replaced."""
+    from robustbench_lite.config.writing import is_our_pipeline
+
+    own = _GITLAB.exists() and not is_our_pipeline(_GITLAB)
+    place = _GITHUB if ci == "github" else _INCLUDED if own else _GITLAB
     if place.exists() and not overwrite:
         raise InputError(f"{place} exists already.", "Give --overwrite.")
     return place
@@ -133,6 +133,11 @@ def _share(question: str, default: float) -> float:
 def _say_next(proposal: Proposal | None, written: dict[Path, str]) -> None:
     if _INCLUDED in written:
         console.note(f"{_GITLAB} is yours, and was left as it is. Write in it:\ninclude:\n  - local: {_INCLUDED}")
+    if proposal is not None and proposal.demo:
+        console.note(
+            "The demo network stands in until you name one of yours in rb.toml (model.spec) with its images "
+            "(data.spec). rb gate lets no demo pass: to try it, rb gate RUN --allow-demo."
+        )
     if proposal is not None and proposal.model == "net.safetensors" and not Path(proposal.model).exists():
         console.note(f"Next: rb train --out {proposal.model}, with the images of {_FILE}.")
     console.note("Next: rb config check, then rb eval, rb gate RUN and rb report RUN.")

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from robustbench_lite.config.faults import ConfigError, faults, printable
 from robustbench_lite.config.schema import Config
-from robustbench_lite.errors import InputError
+from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.gates.rule import Rule
 
 FILE, PROJECT = "rb.toml", "pyproject.toml"
 
@@ -30,6 +31,21 @@ class Loaded:
     def resolve(self, path: str | Path) -> Path:
         """A path of the file, which is relative to the file's folder."""
         return Path(path) if self.path is None else self.path.parent / Path(path).expanduser()
+
+    def rule(self, name: str) -> Rule:
+        """The rule of that id.
+
+        Raises:
+            InputError: the configuration has no rules at all.
+            UnknownNameError: it has others.
+        """
+        rules = {rule.id: rule for rule in self.config.gate}
+        if not rules:
+            place = "there is no configuration" if self.path is None else f"{self.path} has no rules"
+            raise InputError(f"unknown rule {name!r}: {place}.", f"Write [[gate]] into {self.path or FILE}.")
+        if name not in rules:
+            raise UnknownNameError("rule", name, rules)
+        return rules[name]
 
 
 def find_config(folder: Path | None = None) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustbench_lite.suites import find_suite
@@ -68,6 +69,14 @@ def workflow(host: str, suite: str | None, config: str) -> str:
         config: rb.toml or pyproject.toml.
     """
     return _rendered(f"{host}.yml.j2", suite=suite, config=config)
+
+
+def is_our_pipeline(path: Path) -> bool:
+    """Whether ``workflow`` wrote a pipeline of GitLab, and nobody has put another job beside ours."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    top = [line.rstrip() for line in text.splitlines() if line.strip() and line[0] not in " #"]
+    begins = _rendered("gitlab.yml.j2", suite=None, config="").partition(":")[0]
+    return text.startswith(begins) and top == ["robustness:"]
 
 
 def _rendered(template: str, **values: Any) -> str:

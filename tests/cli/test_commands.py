@@ -6,8 +6,10 @@ import json
 import re
 
 import pytest
+import typer
 
 from robustbench_lite import registry
+from robustbench_lite.cli.app import app
 from robustbench_lite.names import PUBLISHED
 from robustbench_lite.reports.listing import KINDS
 from robustbench_lite.runs import read_run
@@ -30,6 +32,19 @@ PROMISED_OF_A_RESULT = {
     "warnings",
 }
 COMMANDS = ["attack", "shift", "eval", "merge", "train", "report", "show", "ls", "doctor"]
+
+
+def test_brackets_in_help_texts_are_shown():
+    """rich reads what stands in square brackets as markup, and leaves it out."""
+    from rich.text import Text
+
+    waiting = [typer.main.get_command(app)]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        texts = [command.help, *(getattr(param, "help", None) for param in command.params)]
+        for text in filter(None, texts):
+            assert Text.from_markup(text).plain == text.replace("\\[", "["), command.name
 
 
 def test_attack_in_an_empty_folder(rb, tmp_path):

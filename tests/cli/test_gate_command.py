@@ -156,7 +156,11 @@ def no_parquet(place):
         (None, ["new", "--min", "accuracy"], "cannot read --min 'accuracy'"),
         (None, ["new", "--min", "accuracy=much"], "'much' is not a number"),
         (None, ["new", "--max-drop", "accuracy=-1"], "is no rule: Input should be greater than or equal to 0"),
-        (None, ["new", "--rule", "clean"], "unknown rule 'clean'"),
+        (
+            None,
+            ["new", "--rule", "clean"],
+            "unknown rule 'clean': there is no configuration. Write [[gate]]",
+        ),
         (None, ["new", "--min", "accuracy=0.5", "--update-baseline"], "no rule has a baseline"),
         (
             None,

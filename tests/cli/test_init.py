@@ -52,7 +52,9 @@ def test_an_empty_folder_begins_with_the_demo(place):
     assert done.exit_code == 0, done.output
     assert done.stdout == "rb.toml\n"
     config = load_config().config
-    assert (config.model.spec, config.data.spec, config.gates.allow_demo) == ("demo", "digits", True)
+    assert (config.model.spec, config.data.spec, config.gates.allow_demo) == ("demo", "digits", False)
+    assert "# allow_demo = true\n" in Path("rb.toml").read_text()
+    assert "The demo network stands in until you name one of yours" in done.stderr
     assert rb("config", "check").exit_code == 0
 
 
@@ -68,7 +70,8 @@ def test_what_is_there_is_found(place):
     done = rb("init", "--yes")
     config = load_config().config
     assert (config.model.spec, config.data.spec) == ("nets/new.safetensors", "folder:parts")
-    assert not config.gates.allow_demo
+    assert "demo" not in Path("rb.toml").read_text()
+    assert "demo" not in done.stderr
     assert find_images(Path()) == Images("parts", 3, 4, ("test", "train"))
     assert "note: found parts/, 4 images of 3 classes, divided into test, train" in done.stderr
     assert "warning: the network knows 2 classes, the images have 3" in done.stderr
@@ -221,7 +224,7 @@ def test_the_workflow_of_github(place):
     assert all(name.startswith("actions/") and name.rpartition("@v")[2].isdecimal() for name in uses)
     runs = [step["run"] for step in steps if "run" in step]
     assert runs[2:] == [
-        "rb eval --suite inspection --config rb.toml --out runs/ci",
+        "rb eval --config rb.toml --out runs/ci",
         'rb gate runs/ci --config rb.toml --junit gate.xml --summary "$GITHUB_STEP_SUMMARY"',
         "rb report runs/ci --config rb.toml --out report.html",
     ]
@@ -234,7 +237,7 @@ def test_the_workflow_of_gitlab(place):
     yaml = pytest.importorskip("yaml")
     rb("init", "--yes", "--ci", "gitlab")
     found = yaml.safe_load(Path(".gitlab-ci.yml").read_text())["robustness"]
-    assert found["script"][1] == "rb eval --suite inspection --config rb.toml --out runs/ci"
+    assert found["script"][1] == "rb eval --config rb.toml --out runs/ci"
     assert found["artifacts"]["when"] == "always"
     assert found["artifacts"]["reports"] == {"junit": "gate.xml"}
     assert found["after_script"] == ["rb report runs/ci --config rb.toml --out report.html"]
@@ -247,6 +250,43 @@ def test_a_pipeline_of_ones_own_is_never_replaced(place):
     assert Path(".gitlab-ci.yml").read_text() == "mine: {}\n"
     assert Path("robustness.gitlab-ci.yml").exists()
     assert "include:\n  - local: robustness.gitlab-ci.yml" in done.stderr
+
+
+def test_what_rb_wrote_itself_is_not_called_yours(place):
+    pipeline = Path(".gitlab-ci.yml")
+    assert rb("init", "--yes", "--ci", "gitlab").exit_code == 0
+    done = rb("init", "--ci", "gitlab")
+    assert (done.exit_code, done.stderr) == (2, "error: .gitlab-ci.yml exists already. Give --overwrite.\n")
+    assert not Path("robustness.gitlab-ci.yml").exists()
+    pipeline.write_text(pipeline.read_text().replace("2 hours", "9 hours"))
+    assert rb("init", "--yes", "--overwrite", "--ci", "gitlab").exit_code == 0
+    assert "2 hours" in pipeline.read_text()
+    with pipeline.open("a") as stream:  # a job beside it makes the file the user's own
+        stream.write("mine:\n  script: [make]\n")
+    assert rb("init", "--yes", "--overwrite", "--ci", "gitlab").stdout.endswith("robustness.gitlab-ci.yml\n")
+    assert "mine:" in pipeline.read_text()
+
+
+def test_a_workflow_names_a_suite_only_if_the_file_names_none(place):
+    Path("rb.toml").write_text("run.seed = 1\n")
+    rb("init", "--ci", "github")
+    assert "rb eval --suite inspection --config" in Path(".github/workflows/robustness.yml").read_text()
+
+
+def test_an_unknown_host_is_refused_in_our_words(place):
+    done = rb("init", "--yes", "--ci", "bitbucket")
+    assert (done.exit_code, done.stderr) == (2, "error: unknown --ci 'bitbucket'. Known: github, gitlab.\n")
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "file"), [("github", ".github/workflows/robustness.yml"), ("gitlab", ".gitlab-ci.yml")]
+)
+def test_the_workflow_says_how_to_install_from_elsewhere(place, host, file):
+    rb("init", "--yes", "--ci", host)
+    (line,) = [line for line in Path(file).read_text().splitlines() if "git+https" in line]
+    assert line.strip().startswith("#")
+    assert ".whl" in line
 
 
 @pytest.mark.parametrize("suite", ["odd: 'one' #", "$(touch x)"])
