@@ -201,3 +201,4 @@ class RunRecord(_Strict):
     unfinished: str = ""  # the folder beside it that --resume goes on from; empty: there is none
     shard: ShardRecord | None = None
     merged: list[str] = []  # ids of the shards that it was put together from
+    rows_sha256: str = ""  # of the numbers in the rows

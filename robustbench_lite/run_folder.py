@@ -96,7 +96,7 @@ class RunFolder:
             target = self._work / name
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(content)
-        write_rows(samples, self._work)
+        record = record.model_copy(update={"rows_sha256": write_rows(samples, self._work)})
         (self._work / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self._work.chmod(0o777 & ~_umask())
         self._put()

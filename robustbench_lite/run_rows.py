@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLES = "samples.parquet"
+_DIGEST = b"robustbench_lite.rows"
 
 COLUMNS = {
     "index": "int32",  # place of the image in the data set; with the condition it names the row
@@ -43,25 +45,49 @@ COLUMNS = {
 }
 
 
-def write_rows(samples: pd.DataFrame, folder: Path) -> None:
-    """Write all rows of a run, with the columns of ``COLUMNS``; those of a condition stand together."""
+def write_rows(samples: pd.DataFrame, folder: Path) -> str:
+    """Write all rows of a run, with the columns of ``COLUMNS``; those of a condition stand together.
+
+    Returns:
+        A hash of the rows, which the file holds too: by it a record knows its rows.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(samples.astype(COLUMNS), preserve_index=False)
+    samples = samples.astype(COLUMNS)
+    digest = _digest(samples)
+    table = pa.Table.from_pandas(samples, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _DIGEST: digest.encode()})
     with pq.ParquetWriter(folder / SAMPLES, table.schema, compression="zstd") as writer:
         start = 0
         for _, same in itertools.groupby(samples["condition"].tolist()):
             length = sum(1 for _ in same)
             writer.write_table(table.slice(start, length), row_group_size=length)
             start += length
+    return digest
 
 
-def read_rows(folder: Path, columns: Sequence[str] | None, conditions: Sequence[str] | None) -> pd.DataFrame:
+def _digest(samples: pd.DataFrame) -> str:
+    """SHA-256 of what is counted: which image, under what, with what answer."""
+    sha = hashlib.sha256("\n".join(samples["condition"].drop_duplicates()).encode())
+    for name, kind in COLUMNS.items():
+        if kind != "string":
+            sha.update(samples[name].to_numpy().tobytes())
+    return sha.hexdigest()
+
+
+def read_rows(
+    folder: Path, columns: Sequence[str] | None, conditions: Sequence[str] | None, digest: str = ""
+) -> pd.DataFrame:
     """Some columns of the rows of some conditions; None: all.
 
+    Args:
+        folder: of the run.
+        columns, conditions: which.
+        digest: that of ``write_rows``, by the run's record; empty: unknown.
+
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or holds other rows.
     """
     import pyarrow.parquet as pq
 
@@ -69,6 +95,13 @@ def read_rows(folder: Path, columns: Sequence[str] | None, conditions: Sequence[
     filters = None if conditions is None else [("condition", "in", list(conditions))]
     with _told(file):
         table = pq.read_table(file, columns=None if columns is None else list(columns), filters=filters)
+    held = (table.schema.metadata or {}).get(_DIGEST, b"").decode()
+    if digest and held and held != digest:
+        raise InputError(
+            f"{file} does not belong to the run.json beside it.",
+            "If another run is taking its place, wait; else one of the two was exchanged: run it again.",
+        )
+    with _told(file):
         rows: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     return rows
 
@@ -90,6 +123,8 @@ def _told(file: Path) -> Iterator[None]:
     """What pyarrow raises for a damaged file, as one message."""
     try:
         yield
+    except FileNotFoundError:
+        raise InputError(f"{file} is missing.", "Run it again.") from None
     except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
         raise InputError(f"{file} is damaged: {reason}.", "Run it again.") from None

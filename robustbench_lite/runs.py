@@ -44,7 +44,7 @@ class Run:
             InputError: the file is damaged.
         """
         if self._samples is None:
-            self._samples = read_rows(self.path, None, None)
+            self._samples = read_rows(self.path, None, None, self.record.rows_sha256)
         return self._samples
 
     def rows(self, columns: Sequence[str], conditions: Sequence[str] | None = None) -> pd.DataFrame:
@@ -56,7 +56,7 @@ class Run:
             InputError: the file is damaged.
         """
         if self._samples is None:
-            return read_rows(self.path, list(columns), conditions)
+            return read_rows(self.path, list(columns), conditions, self.record.rows_sha256)
         wanted = self._samples
         if conditions is not None:
             wanted = wanted[wanted["condition"].isin(list(conditions))]

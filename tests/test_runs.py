@@ -217,7 +217,7 @@ def _column_missing(run: Path) -> None:
         (_field_missing, "run.json is damaged: seed: Field required"),
         (_newer, "has schema version 99; this release reads 5. Upgrade"),
         (_older, "has schema version 1; this release reads 5. It is too old: run it again"),
-        (_no_rows, "samples.parquet is damaged"),
+        (_no_rows, "samples.parquet is missing"),
         (_not_parquet, "samples.parquet is damaged"),
         (_empty_rows, "samples.parquet is damaged"),
         (_cut_rows, "samples.parquet is damaged"),
@@ -234,6 +234,21 @@ def test_a_damaged_run_is_refused_in_one_line(tmp_path, damage, message):
     assert "\n" not in str(caught.value)
 
 
+def test_rows_of_another_run_are_refused(tmp_path):
+    """As where a run takes the place of another while that is read."""
+    run, other = commit(tmp_path / "run"), tmp_path / "other"
+    record = RunRecord.model_validate(RECORD)
+    RunFolder(other).commit(record, samples().assign(correct=0), {})
+    (other / "samples.parquet").replace(run / "samples.parquet")
+    with pytest.raises(InputError, match=r"does not belong to the run\.json"):
+        _ = read_run(run).samples
+    with pytest.raises(InputError, match=r"does not belong to the run\.json"):
+        read_run(run).rows(["correct"], ["clean"])
+    assert (
+        read_run(commit(tmp_path / "third")).rows(["correct"])["correct"].tolist() == samples()["correct"].tolist()
+    )
+
+
 @pytest.mark.parametrize("step", range(0, 4000, 97))
 def test_rows_with_a_wrong_byte_are_read_or_refused(tmp_path, step):
     run = commit(tmp_path / "run")
@@ -242,7 +257,7 @@ def test_rows_with_a_wrong_byte_are_read_or_refused(tmp_path, step):
     (run / "samples.parquet").write_bytes(content)
     message = ""
     try:
-        read_run(run)
+        assert len(read_run(run).samples)
     except InputError as error:
         message = str(error)
     assert "\n" not in message

@@ -110,6 +110,11 @@ def views(runs: Sequence[Run], baseline: Run | None, gates: Sequence[GateReport]
     if baseline is not None:
         for run in runs:
             check_pairs(run, baseline)
+        if len(runs) == 1 and baseline.record.id == ids[0]:
+            raise InputError(
+                f"--baseline {baseline.path} is the run itself ({ids[0]}).",
+                "Give the run that it is to be beside.",
+            )
     found, judged = [], _judged(runs, gates)
     for i, run in enumerate(runs):
         report, notes = judged[i]

@@ -290,6 +290,12 @@ def test_runs_on_other_images_are_shown_without_differences(make_run, another):
     assert "−37.0" not in words
 
 
+def test_the_run_itself_is_no_baseline(make_run):
+    run = make_run()
+    with pytest.raises(InputError, match="is the run itself"):
+        html_report(run, run)
+
+
 def test_the_same_run_twice_and_no_run_are_refused(make_run):
     run = make_run()
     with pytest.raises(InputError, match="are the same run"):
