@@ -54,7 +54,10 @@ def check(
     for line in loaded.notes:
         console.note(f"note: {line}")
     config = loaded.config
-    sys.stdout.write(f"{file} is sound: {len(config.gate)} gates, {len(config.suites)} suites of its own\n")
+    gates, suites = (
+        f"{n} {name}{'s' * (n != 1)}" for n, name in ((len(config.gate), "gate"), (len(config.suites), "suite"))
+    )
+    sys.stdout.write(f"{file} is sound: {gates}, {suites} of its own\n")
 
 
 @console.guarded

@@ -66,6 +66,7 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
     With ``update`` the run takes the place of the baselines, at the end, if it passed, or always.
     """
     rules, settings, folder = chosen(asked)
+    _tell_of_own_baselines(rules, asked.baseline)
     baselines = baselines_of(rules, folder, asked.baseline) if update != "no" else []
     if update != "no":
         check_update(runs, baselines)
@@ -99,6 +100,12 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
     raise typer.Exit(report.exit_code)
 
 
+def _tell_of_own_baselines(rules: Sequence[Rule], general: Path | None) -> None:
+    for rule in rules if general is not None else ():
+        if rule.baseline is not None:
+            console.note(f"--baseline is not used for {rule.id}: the rule names its own, {rule.baseline}")
+
+
 def _awaits(rule: Rule, baselines: Sequence[Path], folder: Path | None, general: Path | None) -> bool:
     """Whether a rule's baseline is still to be put there."""
     mine = baselines_of([rule], folder, general)
@@ -108,6 +115,11 @@ def _awaits(rule: Rule, baselines: Sequence[Path], folder: Path | None, general:
 def print_plan(runs: Sequence[Path], asked: Asked, margin: float | None, *, as_json: bool) -> None:
     """How many images every rule needs, as a table or as a JSON document."""
     rules, settings, folder = chosen(asked)
+    _tell_of_own_baselines(rules, asked.baseline)
+    for rule in rules:
+        for bound, limit in (("max_drop", rule.max_drop), ("max_rise", rule.max_rise)):
+            if margin is not None and limit is not None and margin > limit:
+                console.note(f"--margin is more than {bound} = {limit:g} of {rule.id}: no change is assumed there")
     found = gated(list(runs), rules, settings, asked.baseline, folder=folder)
     planned = plans(found.judged, settings, margin)
     if as_json:
@@ -148,6 +160,9 @@ def _rule(bound: str, text: str) -> Rule:
     if not equals or not metric.strip():
         flag = "--" + bound.replace("_", "-")
         raise InputError(f"cannot read {flag} {text!r}.", f'Write it like {flag} "accuracy@night(*)=0.9".')
+    if name.count("(") > name.count(")"):  # the last = is one of the condition's
+        flag = "--" + bound.replace("_", "-")
+        raise InputError(f"in {flag} {text!r} the =NUMBER is missing.", f'Write {flag} "{text}=0.9".')
     limit = parse_number(number)
     identity = f"{bound} {text}"
     try:

@@ -12,7 +12,7 @@ from robustbench_lite.config.patterns import check_spec, never
 from robustbench_lite.config.places import anchored
 from robustbench_lite.config.reading import Loaded, load_config
 from robustbench_lite.errors import InputError, UnknownNameError
-from robustbench_lite.gates.metrics import metric_of
+from robustbench_lite.gates.metrics import check_limits, metric_of
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.references import is_reference
 from robustbench_lite.specs import parse
@@ -122,6 +122,11 @@ def _gate(rule: Rule, loaded: Loaded) -> Iterator[Finding]:
         metric_of(rule.metric)
     except InputError as error:
         yield Finding(True, f"{place}.metric", str(error))
+    else:
+        try:
+            check_limits(rule)
+        except InputError as error:
+            yield Finding(True, place, str(error))
     if rule.baseline is not None:
         folder = loaded.resolve(rule.baseline)
         if folder.is_dir() and not (folder / "run.json").is_file():

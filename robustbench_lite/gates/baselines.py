@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from robustbench_lite.errors import InputError
@@ -45,7 +46,9 @@ def check_update(runs: Sequence[Path], baselines: Sequence[Path]) -> None:
 
 
 def replace_baseline(run: Path, baseline: Path) -> str:
-    """Put a copy of a run where a baseline is; a link is turned to the run instead. What was there goes last.
+    """Put a copy of a run where a baseline is; a link is turned to the run instead.
+
+    A folder that was there is kept beside it as ``NAME.before``, or with a number behind that.
 
     Returns:
         What was replaced, in a sentence.
@@ -57,7 +60,7 @@ def replace_baseline(run: Path, baseline: Path) -> str:
     if baseline.exists() and baseline.resolve() == run.resolve():
         return f"baseline: {baseline} is this run already"
     mark = uuid.uuid4().hex[:8]
-    draft, old = (baseline.parent / f".{baseline.name}.{mark}.{what}" for what in ("new", "old"))
+    draft, old = baseline.parent / f".{baseline.name}.{mark}.new", _place_for_old(baseline)
     try:
         baseline.parent.mkdir(parents=True, exist_ok=True)
         if baseline.is_symlink():
@@ -69,9 +72,15 @@ def replace_baseline(run: Path, baseline: Path) -> str:
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise InputError(f"cannot write {baseline}: {error.strerror}.", "Choose another baseline.") from None
-    shutil.rmtree(old, ignore_errors=True)
     told = f"baseline: {baseline} is now {read_record(run).id}"
-    return told if before is None else f"{told}, instead of {before}"
+    if before is None:
+        return told
+    return f"{told}, instead of {before}" + (f", which is kept as {old}" if old.exists() else "")
+
+
+def _place_for_old(baseline: Path) -> Path:
+    names = (f"{baseline.name}.before{'' if k == 1 else f'-{k}'}" for k in count(1))
+    return next(place for name in names if not os.path.lexists(place := baseline.parent / name))
 
 
 def _exchange(draft: Path, place: Path, old: Path) -> None:

@@ -110,7 +110,7 @@ def _report(
         manifest_sha256=[table.record.data.manifest_sha256 for table in tables],
         settings=settings,
         results=results,
-        warnings=_warnings(results, tables, baselines),
+        warnings=[*_allowed(settings), *_warnings(results, tables, baselines)],
     )
 
 
@@ -155,6 +155,17 @@ class _Baselines:
         if name not in self.opened:
             self.opened[name] = Table(_opened(wanted))
         return self.opened[name]
+
+
+def _allowed(settings: GateSettings) -> list[str]:
+    """What the settings put up with: whoever signs the verdict must see it."""
+    found = ["allow_demo is set: runs of the demo network are judged as if they were yours."] * settings.allow_demo
+    if settings.allow_triggered:
+        names = ", ".join(settings.allow_triggered)
+        found.append(
+            f"allow_triggered is set: numbers count although these trust checks may have triggered: {names}."
+        )
+    return found
 
 
 def _warnings(results: Sequence[GateResult], tables: Sequence[Table], baselines: Mapping[str, Table]) -> list[str]:

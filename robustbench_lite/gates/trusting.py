@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from robustbench_lite.gates.rule import GateSettings
 from robustbench_lite.gates.tables import Table
+from robustbench_lite.gates.wording import TRIGGERED
 from robustbench_lite.records import CheckRecord, RunRecord
 
 
@@ -73,6 +74,9 @@ def _triggered(checks: Sequence[CheckRecord], settings: GateSettings, about: str
     for check in checks:
         if check.status == "triggered" and check.name not in settings.allow_triggered:
             remedy = check.advice or "See docs/trust.md."
-            remedy = f"{remedy.rstrip('.')}." + (f" Next: {check.command}" if check.command else "")
-            return Obstacle(f"the trust check {check.name} triggered on {about}: {check.seen.rstrip('.')}", remedy)
+            remedy = f"{remedy.rstrip('.')}." + (f" Run {check.command}." if check.command else "")
+            remedy += (
+                f' Or put up with it: allow_triggered = ["{check.name}"] under [gates], which every verdict tells.'
+            )
+            return Obstacle(f"{TRIGGERED}{check.name} triggered on {about}: {check.seen.rstrip('.')}", remedy)
     return None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from robustbench_lite.gates.matching import has_wildcard
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.gates.verdict import Match, Verdict
 
+TRIGGERED = "the trust check "  # what the sentence about one that triggered begins with
 _LIMITS = {
     "min": "at least {}",
     "max": "at most {}",
@@ -99,7 +101,7 @@ def conclusion(rule: Rule, verdict: Verdict, matches: Sequence[Match], needed: i
     words = min(those, key=margin).words
     if len(matches) > 1:
         words = f"{len(those)} of {len(matches)} {verdict}; {_LEAST[verdict]}: {words}"
-    return words, _REMEDIES[verdict] if verdict != "INCONCLUSIVE" else _more(needed)
+    return words, _REMEDIES[verdict] if verdict != "INCONCLUSIVE" else _more(rule, needed)
 
 
 _LEAST: dict[Verdict, str] = {
@@ -115,8 +117,14 @@ _REMEDIES: dict[Verdict, str] = {
 }
 
 
-def _more(needed: int | None) -> str:
-    many = "more images" if needed is None else f"about {needed} images"
+def _more(rule: Rule, needed: int | None) -> str:
+    many = "more images" if needed is None else f"about {max(needed, rule.min_n or 1)} images"
+    if needed is None and rule.min_n is not None:
+        many = f"more images, {rule.min_n} at the least"
+    if rule.where.class_ is not None:
+        many += " of each class" if has_wildcard(rule.where.class_) else " of that class"
+    elif rule.metric == "worst_class":
+        many += " of that class"
     return f"Evaluate {many} (chosen beforehand, not until it passes), or plan with rb gate --plan."
 
 

@@ -56,7 +56,7 @@ def rows(report: GateReport) -> list[Row]:
 def _row(result: GateResult, several: bool) -> Row:
     rule = result.rule
     worst_first = sorted(result.matches, key=lambda match: (_ORDER.index(match.verdict), wording.margin(match)))
-    lines = [_line(rule, match, several) for match in worst_first]
+    lines = _checks_once([_line(rule, match, several) for match in worst_first])
     decisive = lines[0] if lines else Line(result.verdict, "", "–", "–", "–", "", more=True)
     needed = "" if result.needed is None else f" About {result.needed} images would decide."
     told = needed if str(result.needed) not in result.remedy else ""
@@ -116,6 +116,18 @@ def _line(rule: Rule, match: Match, several: bool) -> Line:
     )
 
 
+def _checks_once(lines: list[Line]) -> list[Line]:
+    """What a trust check saw is told under the first of its conditions alone."""
+    seen: set[str] = set()
+    told = []
+    for line in lines:
+        check = line.words.partition(" triggered on ")[0] if line.words.startswith(wording.TRIGGERED) else ""
+        again = line.verdict == "ERROR" and check in seen
+        told.append(line._replace(words=f"{check} triggered on {line.condition}, too.") if again else line)
+        seen |= {check} - {""}
+    return told
+
+
 def _where(match: Match, several: bool) -> str:
     """Under what condition, for which class, and in which of several runs."""
     parts = [
@@ -131,11 +143,12 @@ def decision(report: GateReport) -> tuple[str, str]:
     binding = [result for result in report.results if result.rule.level == "fail"]
     due = [result.rule.id for result in binding if result.verdict == report.verdict]
     told = [r.rule.id for r in report.results if r.rule.level == "warn" and r.verdict != "PASS"]
-    count = f"{len(due)} of {len(binding)} rule{'s' * (len(binding) != 1)}"
+    which = "binding " * (len(binding) < len(report.results))  # or the count is not that of the table's rows
+    count = f"{len(due)} of {len(binding)} {which}rule{'s' * (len(binding) != 1)}"
     are = "is" if len(due) == 1 else "are"
     names = _listed(due)
     sentence, because = {
-        "PASS": ("Fit for release by its rules.", _all_kept(due)),
+        "PASS": ("Fit for release by its rules.", _all_kept(due, which)),
         "FAIL": ("Not to be released.", f"{count} {are} broken: {names}."),
         "INCONCLUSIVE": (
             "Not decided.",
@@ -156,9 +169,9 @@ def decision(report: GateReport) -> tuple[str, str]:
     return sentence, because + more
 
 
-def _all_kept(names: list[str]) -> str:
+def _all_kept(names: list[str], which: str) -> str:
     if len(names) > 1:
-        return f"All {len(names)} rules are kept."
+        return f"All {len(names)} {which}rules are kept."
     return f"Its one rule is kept: {_listed(names)}." if names else "All rules only warn."
 
 

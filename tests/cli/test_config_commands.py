@@ -54,9 +54,11 @@ def checked(rb, text):
             "gate[a].metric: unknown metric 'accuracy_'. Did you mean",
         ),
         (
-            "[[gate]]\nid='a'\nmin=1\nwhere={condition='nigth(*)'}",
+            "[[gate]]\nid='a'\nmin=0.9\nwhere={condition='nigth(*)'}",
             "error: rb.toml: gate[a].where: this rule can never match: unknown attack or shift 'nigth'. Did you",
         ),
+        ("[[gate]]\nid='a'\nmin=90", "error: rb.toml: gate[a]: min = 90 of the rule 'a' says nothing"),
+        ("[[gate]]\nid='a'\nbaseline='b'\nmax_drop=5", "Write shares as shares: 0.05 for 5 %."),
     ],
 )
 def test_errors_are_told_with_their_place_and_exit_2(rb, text, told):
@@ -76,7 +78,7 @@ def test_what_is_not_there_yet_is_a_warning(rb):
     names = ["net.safetensors", "w.pt", "parts", "det", "runs/main"]
     warnings = [line for line in done.stdout.splitlines() if line.startswith("warning: rb.toml: ")]
     assert [line.rpartition(" ")[2] for line in warnings] == names
-    assert done.stdout.endswith("rb.toml is sound: 1 gates, 0 suites of its own\n")
+    assert done.stdout.endswith("rb.toml is sound: 1 gate, 0 suites of its own\n")
     Path("runs/main").mkdir(parents=True)
     assert "runs/main is no run" in rb("check").stdout
 

@@ -105,12 +105,22 @@ def test_a_baseline_is_replaced_by_what_passed_alone(rb, place):
     assert read_run(place / "old").record.id == "old"
     done = rb("gate", "new", "--update-baseline")
     assert done.code == 0
-    assert "baseline: old is now new, instead of old" in done.err
+    assert "baseline: old is now new, instead of old, which is kept as old.before\n" in done.err
+    assert read_run(place / "old.before").record.id == "old"
     assert read_run(place / "old").record.id == "new"
     assert not (place / "old" / "gate.json").exists()
-    assert rb("gate", "worse", "--update-baseline", "--force").code == 3
+    done = rb("gate", "worse", "--update-baseline", "--force")
+    assert (done.code, "kept as old.before-2\n" in done.err) == (3, True)
     assert read_run(place / "old").record.id == "worse"
-    assert sorted(p.name for p in place.iterdir()) == ["new", "old", "rb.toml", "worse"]
+    assert sorted(p.name for p in place.iterdir()) == [
+        "new",
+        "old",
+        "old.before",
+        "old.before-2",
+        "rb.toml",
+        "worse",
+    ]
+    assert [read_run(place / name).record.id for name in ("old.before", "old.before-2")] == ["old", "new"]
 
 
 def test_the_first_baseline_and_one_that_is_a_link(rb, place):
@@ -154,6 +164,9 @@ def no_parquet(place):
         (None, ["new", "new", "--min", "accuracy=0.5"], "are the same run"),
         (None, ["new", "--min", "acuracy=0.5"], "Did you mean 'accuracy'"),
         (None, ["new", "--min", "accuracy"], "cannot read --min 'accuracy'"),
+        (None, ["new", "--min", "accuracy@night(severity=3)"], "the =NUMBER is missing"),
+        (None, ["new", "--max", "accuracy=50"], "0.5 for 50 %"),
+        (None, ["new", "--max-drop", "accuracy=5", "--baseline", "old"], "0.05 for 5 %"),
         (None, ["new", "--min", "accuracy=much"], "'much' is not a number"),
         (None, ["new", "--max-drop", "accuracy=-1"], "is no rule: Input should be greater than or equal to 0"),
         (
@@ -187,3 +200,24 @@ def test_bad_input(refused, place, prepare, words, said):
 def test_malformed_toml_has_line_and_column(refused, place):
     (place / "rb.toml").write_text("[[gate]]\nid = 'a'\nmin = = 3\n")
     assert "rb.toml:3:7" in refused("gate", "new")
+
+
+def test_options_that_a_rule_leaves_no_room_for_are_told(rb, place):
+    (place / "rb.toml").write_text(RULES)
+    write_made(place / "other", Made(examples=0, record={"id": "other"}))
+    done = rb("gate", "new", "--baseline", "other")
+    assert "--baseline is not used for night: the rule names its own, old\n" in done.err
+    assert "not used" not in rb("gate", "new").err
+    done = rb("gate", "new", "--plan", "--margin", "0.06")
+    assert "--margin is more than max_drop = 0.05 of night: no change is assumed there" in done.err
+    assert "no change" not in rb("gate", "new", "--plan", "--margin", "0.05").err
+
+
+def test_a_path_keeps_its_case(rb, place):
+    (place / "empty").mkdir()
+    write_made(
+        place / "empty" / "old", Made(examples=0, record={"id": "far"}, data={"manifest_sha256": "ef" * 32})
+    )
+    done = rb("gate", "new", "--max-drop", "accuracy=0.1", "--baseline", "empty/old", "--json")
+    words = done.document["results"][0]["words"]
+    assert words.startswith("empty/old is about other images than new")

@@ -197,7 +197,13 @@ def test_a_check_of_a_condition_stops_that_condition_alone_unless_it_is_allowed(
     )
     rules = [Rule(id="clean", min=0.9), Rule(id="pgd", metric="robust_accuracy", min=0.4)]
     assert [r.verdict for r in gate(run, rules).results] == ["PASS", "ERROR"]
-    assert gate(run, rules, GateSettings(allow_triggered=("logits",))).exit_code == 0
+    stopped = gate(run, rules)
+    assert 'allow_triggered = ["logits"]' in stopped.results[1].remedy
+    assert stopped.warnings == []
+    allowed = gate(run, rules, GateSettings(allow_triggered=("logits",), allow_demo=True))
+    assert allowed.exit_code == 0
+    assert [w.partition(" is set")[0] for w in allowed.warnings] == ["allow_demo", "allow_triggered"]
+    assert "logits" in allowed.warnings[1]
     assert gate(run, rules, GateSettings(allow_triggered=("noise",))).exit_code == 3
 
 
@@ -353,6 +359,7 @@ def test_the_very_same_run_twice():
         ({"min": 95}, "0.95 for 95 %"),
         ({"min": -0.1}, "Mend the rule"),
         ({"min": 0}, "Mend the rule"),
+        ({"metric": "brier", "max": 2}, "Mend the rule"),
     ],
 )
 def test_limits_that_say_nothing_are_refused(rule, told):
@@ -370,3 +377,19 @@ def test_p_of_a_change_is_mcnemars_and_left_out_with_groups():
     run, baseline = pair(80, 12, 3, 5, groups=np.arange(100) // 4)
     (match,) = gate(run, Rule(id="r", max_drop=0.2), baseline=baseline).results[0].matches
     assert match.p_change is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"where": {"class": "2"}, "min": 0.8}, "images of that class (chosen"),
+        ({"where": {"class": "*"}, "min": 0.8}, "images of each class (chosen"),
+        ({"metric": "worst_class", "min": 0.7}, "images of that class (chosen"),
+        ({"min": 0.5, "min_n": 5000}, "Evaluate about 5000 images (chosen"),
+        ({"min": 0.99, "min_n": 5000}, "Evaluate more images, 5000 at the least (chosen"),
+    ],
+)
+def test_how_many_images_and_of_what(rule, told):
+    result = gate(made_run(), Rule(id="r", **rule)).results[0]
+    assert result.verdict == "INCONCLUSIVE"
+    assert told in result.remedy

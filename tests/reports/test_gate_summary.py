@@ -31,7 +31,7 @@ def cells(text):
 def test_the_first_line_is_the_verdict():
     lines = summary(EACH).splitlines()
     assert lines[0] == (
-        "**! ERROR: Not to be released: it was not judged. 1 of 4 rules could not be applied: fog. "
+        "**! ERROR: Not to be released: it was not judged. 1 of 4 binding rules could not be applied: fog. "
         "A rule that was not applied does not count as kept. Also: 1 more broken, 1 more undecided. "
         "Not kept, but meant as a warning only: worst-class.**"
     )

@@ -24,7 +24,7 @@ def test_each_verdict_has_shape_and_word(width):
     assert max(map(len, text.splitlines())) <= width
     joined = " ".join(text.split())
     assert joined.startswith(
-        "! ERROR Not to be released: it was not judged. 1 of 4 rules could not be applied: fog."
+        "! ERROR Not to be released: it was not judged. 1 of 4 binding rules could not be applied: fog."
     )
     assert "next: Run it again with --limit 2000." in joined
     assert "worst-class (only a warning)" in joined

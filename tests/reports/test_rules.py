@@ -64,3 +64,26 @@ def test_words_stand_beside_columns_only_where_they_say_more():
     assert more({"min": 0.9, "min_n": 2000}, verdict="INCONCLUSIVE", bound="min", limit=0.9) == {True}
     assert more({"max_drop": 0.1}, bound="max_drop", limit=0.1) == {True}  # from where to where
     assert more({"min": 0.9}, verdict="ERROR", value=None, low=None, high=None) == {True}
+
+
+def test_what_a_check_saw_is_told_once():
+    def stopped(condition, check="zero_gradients"):
+        words = f"the trust check {check} triggered on {condition}: 12 of 100 images."
+        return match("ERROR", condition, value=None, low=None, high=None, words=words)
+
+    found = report(result(verdict="ERROR", matches=[stopped("a"), stopped("b"), stopped("c", "noise")]))
+    (row,) = rules.rows(found)
+    assert [line.words for line in row.lines] == [
+        "the trust check zero_gradients triggered on a: 12 of 100 images.",
+        "the trust check zero_gradients triggered on b, too.",
+        "the trust check noise triggered on c: 12 of 100 images.",
+    ]
+
+
+def test_the_rules_that_are_counted_are_said_to_be_those_that_bind():
+    told = result("soft", level="warn")
+    assert (
+        rules.decision(report(result("a", "FAIL"), result("b"), told))[1] == "1 of 2 binding rules is broken: a."
+    )
+    assert rules.decision(report(result("a", "FAIL"), result("b")))[1] == "1 of 2 rules is broken: a."
+    assert rules.decision(report(result("a"), result("b"), told))[1] == "All 2 binding rules are kept."
