@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustbench_lite import registry
+from robustbench_lite.config.covering import covers
 from robustbench_lite.config.faults import ConfigError, printable
+from robustbench_lite.config.folder import class_names
 from robustbench_lite.config.patterns import check_spec, never
 from robustbench_lite.config.places import anchored
 from robustbench_lite.config.reading import Loaded, load_config
 from robustbench_lite.errors import InputError, UnknownNameError
+from robustbench_lite.gates.matching import fits
 from robustbench_lite.gates.metrics import check_limits, metric_of
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.references import is_reference
@@ -118,6 +121,10 @@ def _gate(rule: Rule, loaded: Loaded) -> Iterator[Finding]:
     where = rule.where
     if reason := never(where.condition, where.kind, where.severity):
         yield Finding(True, f"{place}.where", f"this rule can never match: {reason}")
+    elif missing := _not_in_suite(rule, loaded):
+        yield Finding(False, f"{place}.where", missing)
+    if missing := _no_class(where.class_, loaded):
+        yield Finding(False, f"{place}.where.class", missing)
     try:
         metric_of(rule.metric)
     except InputError as error:
@@ -132,6 +139,30 @@ def _gate(rule: Rule, loaded: Loaded) -> Iterator[Finding]:
         if folder.is_dir() and not (folder / "run.json").is_file():
             yield Finding(False, f"{place}.baseline", f"{folder} is no run: it has no run.json")
         yield from _missing(f"{place}.baseline", folder)
+
+
+def _not_in_suite(rule: Rule, loaded: Loaded) -> str:
+    """Why a run of the suite has nothing that the rule is about; empty if it has, or if that is not known."""
+    name, where = loaded.config.run.suite, rule.where
+    if name is None or (where.condition, where.kind, where.severity) == (None, None, None):
+        return ""
+    try:
+        specs = find_suite(name, loaded.config.suites).conditions
+    except InputError:  # told where the suite is checked
+        return ""
+    if covers(specs, where):
+        return ""
+    return f"no condition of run.suite ({printable(name)}) matches: after a plain rb eval, rb gate ends with ERROR"
+
+
+def _no_class(pattern: str | None, loaded: Loaded) -> str:
+    """Why no image is of a class; empty if some are, or if the classes are not known without reading the data."""
+    spec = anchored({("data", "spec"): loaded.config.data.spec}, _folder(loaded))["data", "spec"]
+    kind, _, place = spec.partition(":")
+    known = class_names(Path(place).expanduser()) if kind.lower() in ("folder", "images") else []
+    if pattern is None or not known or any(fits(pattern, name) for name in known):
+        return ""
+    return str(UnknownNameError("class", pattern, known))
 
 
 def _missing(place: str, path: Path) -> Iterator[Finding]:

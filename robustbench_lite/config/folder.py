@@ -48,6 +48,17 @@ def find_images(folder: Path) -> Images | None:
     return max(found, key=lambda images: (images.images, -len(images.path)), default=None)
 
 
+def class_names(place: Path) -> list[str]:
+    """Names of the class folders, directly in a folder or below its ``train/``, ``test/`` …; [] if unreadable."""
+    try:
+        below = [inner for inner in place.iterdir() if inner.is_dir()]
+        splits = [inner for inner in below if inner.name.lower() in _SPLITS]
+        inner = [inner for split in splits for inner in split.iterdir() if inner.is_dir()] if splits else below
+    except OSError:
+        return []
+    return sorted({folder.name for folder in inner if not folder.name.startswith(".")})
+
+
 def _as_images(place: Path, folder: Path) -> Images | None:
     below = _below(place)
     splits = [inner for inner in below if inner.name.lower() in _SPLITS]

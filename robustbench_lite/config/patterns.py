@@ -56,7 +56,7 @@ def never(condition: str | None, kind: str | None, severity: float | None) -> st
     if condition is None:
         return None
     if "*" in condition or "?" in condition:
-        return _never_matched(condition)
+        return _never_matched(condition) or _never_of_kind(condition, kind)
     try:
         found = check_spec(condition)
         calls = parse(condition)
@@ -70,6 +70,15 @@ def never(condition: str | None, kind: str | None, severity: float | None) -> st
     if severity is not None and found in ("clean", "attack"):
         return f"{condition} has no severity"
     return None
+
+
+def _never_of_kind(pattern: str, kind: str | None) -> str | None:
+    """A pattern that begins with a whole name is about its kind, or about chains that begin with it."""
+    name, bracket, _ = pattern.partition("(")
+    of = next((kind for kind in _KINDS if name.strip() in arguments(kind)), None)
+    if not bracket or of is None or kind in (None, of, "chain"):
+        return None
+    return f"{pattern} is of the kind {of}, not {kind}"
 
 
 def _never_matched(pattern: str) -> str | None:

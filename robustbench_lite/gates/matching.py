@@ -29,7 +29,8 @@ def matching(where: Where, record: RunRecord) -> list[ConditionRecord]:
         found = [c for c in found if c.severity is not None and abs(c.severity - where.severity) < 1e-9]
     if where.condition is None:
         return found
-    return [c for c in found if names(where.condition, c, record)]
+    texts = {where.condition, _with_asked(where.condition, where.severity)}
+    return [c for c in found if any(names(text, c, record) for text in texts)]
 
 
 def names(text: str, condition: ConditionRecord, record: RunRecord) -> bool:
@@ -79,6 +80,17 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
         return len(one) == len(other) and all(map(_equal, one, other))
     return bool(one == other)
+
+
+def _with_asked(text: str, severity: float | None) -> str:
+    """``night`` with the severity 3 that a filter has beside it: ``night(severity=3)``."""
+    if severity is None or has_wildcard(text):
+        return text
+    try:
+        (call,) = parse(text)
+    except (InputError, ValueError):
+        return text
+    return format_call(Call(call.name, {"severity": severity, **call.arguments}, call.parts))
 
 
 def _with_severity(condition: ConditionRecord) -> str:

@@ -95,7 +95,7 @@ def conclusion(rule: Rule, verdict: Verdict, matches: Sequence[Match], needed: i
         asked = f" under {rule.where.condition}" if rule.where.condition else ""
         return (
             f"Nothing matched: no run has {rule.metric}{asked}{_filters(rule)}.",
-            "See what a run has with rb show RUN; wildcards such as night(*) are allowed.",
+            _alone(rule) + "See what a run has with rb show RUN; wildcards such as night(*) are allowed.",
         )
     those = [match for match in matches if match.verdict == verdict]
     words = min(those, key=margin).words
@@ -126,6 +126,14 @@ def _more(rule: Rule, needed: int | None) -> str:
     elif rule.metric == "worst_class":
         many += " of that class"
     return f"Evaluate {many} (chosen beforehand, not until it passes), or plan with rb gate --plan."
+
+
+def _alone(rule: Rule) -> str:
+    """What a name without arguments means, where that may be why nothing matched."""
+    name = rule.where.condition or ""
+    if not name.isidentifier() or name == "clean" or rule.where.severity is not None:
+        return ""
+    return f"{name} alone is {name} as it is without arguments; {name}(*) is all of them. "
 
 
 def _filters(rule: Rule) -> str:

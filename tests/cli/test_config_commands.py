@@ -136,6 +136,9 @@ def test_hostile_text_stays_text(rb):
         ("n?ght*", None, None),
         ("*severity=3*", None, None),
         ("pgd(norm=l?, *)", None, None),
+        ("jpeg(*)", "chain", None),  # jpeg(severity=3) + night(severity=3)
+        ("jpeg*", "shift", None),
+        ("night", None, 4.0),  # night(severity=4)
         ("night(*) + pgd(*)", "chain", None),
         ("*blur(severity=?)", None, None),
         ("own.py:Scratch(*)", None, None),
@@ -165,10 +168,63 @@ def test_rules_that_can_match(condition, kind, severity):
         ("pgd", None, 4.0, "pgd has no severity"),
         (None, "clean", 1.0, "kind clean has no severity"),
         ("night + pgd", "shift", None, "is of the kind chain, not shift"),
+        ("jpeg(*)", "attack", None, "jpeg(*) is of the kind shift, not attack"),
+        ("pgd(eps=?)", "clean", None, "is of the kind attack, not clean"),
     ],
 )
 def test_rules_that_can_never_match(condition, kind, severity, told):
     assert told in (never(condition, kind, severity) or "")
+
+
+SUITE = """run.suite = 'own'
+[suites.own]
+conditions = ['fog(severity=3)', 'jpeg', 'spatter(severity=1, mud=true)', 'night(severity=2) + jpeg', 'pgd']
+[[gate]]
+id = 'a'
+min = 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "is_there"),
+    [
+        ("condition = 'fog(severity=3)'", True),
+        ("condition = 'fog', severity = 3", True),
+        ("condition = 'jpeg(severity=3)'", True),  # the default
+        ("condition = 'spatter(mud=true, severity=1)'", True),
+        ("condition = 'night(severity=2) + jpeg(severity=3)'", True),
+        ("condition = 'clean'", True),
+        ("condition = '*'", True),
+        ("kind = 'chain'", True),
+        ("severity = 1", True),
+        ("condition = 'pgd(eps=0.1)'", True),  # perhaps the data's usual budget
+        ("condition = 'pgd(*)'", True),
+        ("condition = 'fog(severity=4)'", False),
+        ("condition = 'fog'", False),
+        ("condition = 'fog(severity=5*'", False),
+        ("condition = 'haze(*)'", False),
+        ("condition = 'fgsm'", False),
+        ("condition = 'adaptive(*)'", False),
+        ("severity = 4", False),
+    ],
+)
+def test_rules_about_nothing_in_the_suite_are_warned_of(rb, where, is_there):
+    done = checked(rb, f"{SUITE}where = {{ {where} }}\n")
+    assert done.exit_code == 0
+    told = "warning: rb.toml: gate[a].where: no condition of run.suite (own) matches"
+    assert (told not in done.stdout) == is_there
+
+
+def test_classes_that_the_folder_does_not_have_are_warned_of(rb):
+    for name in ("train/good", "test/good", "test/bent", "test/.cache"):
+        (Path("parts") / name).mkdir(parents=True)
+    text = "data.spec = 'folder:parts'\n[[gate]]\nid = 'a'\nmin = 0.5\nwhere.class = "
+    for known in ("'bent'", "'b*'"):
+        assert "warning" not in checked(rb, text + known).stdout
+    done = checked(rb, text + "'bend'")
+    assert done.exit_code == 0
+    assert "warning: rb.toml: gate[a].where.class: unknown class 'bend'. Did you mean 'bent'?" in done.stdout
+    assert "warning" not in checked(rb, "[[gate]]\nid = 'a'\nmin = 0.5\nwhere.class = 'x'").stdout
 
 
 def test_show_has_every_value_with_its_origin(rb):

@@ -73,6 +73,22 @@ def test_other_filters(record):
     assert len(matching(Where(), record)) == len(CONDITIONS)
 
 
+@pytest.mark.parametrize(
+    ("condition", "severity", "found"),
+    [
+        ("night", 5, ["night(severity=5)"]),
+        ("night", 3, ["night"]),
+        ("night", 4, []),
+        ("night(severity=5)", 5, ["night(severity=5)"]),
+        ("night(severity=3)", 5, []),
+        ("jpeg", 5, []),
+        ("no spec (", 5, []),
+    ],
+)
+def test_a_severity_beside_a_condition_is_its_argument(record, condition, severity, found):
+    assert [c.spec for c in matching(Where(condition=condition, severity=severity), record)] == found
+
+
 def test_only_two_signs_are_wildcards():
     assert fits("a[b]*", "a[b]c")
     assert not fits("a[b]*", "abc")

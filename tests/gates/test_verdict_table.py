@@ -393,3 +393,9 @@ def test_how_many_images_and_of_what(rule, told):
     result = gate(made_run(), Rule(id="r", **rule)).results[0]
     assert result.verdict == "INCONCLUSIVE"
     assert told in result.remedy
+
+
+def test_a_name_that_matches_nothing_is_told_how_to_be_written():
+    for where, is_told in (({"condition": "fog"}, True), ({"condition": "fog(*)"}, False)):
+        (result,) = gate(simple_run(90, 100), Rule(id="r", min=0.5, where=where)).results
+        assert ("fog(*) is all of them" in result.remedy) == is_told
