@@ -144,8 +144,10 @@ class Store:
         return not self._pending
 
     def close(self) -> None:
-        """Commit what is left, and let others at the folder."""
+        """Commit what is left, and let others at the folder, which is removed if nothing was ever committed."""
         self.flush()
+        if not self._journal.path.exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.close()
 
     def remove(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,13 @@ import torch
 from robustbench_lite.__main__ import main
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _heard():
+    """A command that was called with -q does not keep later tests from seeing the log."""
+    yield
+    logging.getLogger("robustbench_lite").setLevel(logging.NOTSET)
 
 
 class Outcome(NamedTuple):

@@ -633,7 +633,7 @@ def test_unknown_list(refused):
 
 
 @pytest.mark.parametrize(
-    "words", [("atack",), ("attack", "--epsilon", 1), ("eval",), ("attack", "--limit", "many")]
+    "words", [("atack",), ("attack", "--epsilon", 1), ("merge",), ("attack", "--limit", "many")]
 )
 def test_usage(rb, words):
     done = rb(*words)
