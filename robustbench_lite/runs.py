@@ -75,7 +75,8 @@ def read_run(path: Path | str) -> Run:
     """
     record = read_record(path)
     folder = _folder(path)
-    missing = [column for column in COLUMNS if column not in stored_columns(folder)]
+    stored = stored_columns(folder)
+    missing = [column for column in COLUMNS if column not in stored]
     if missing:
         raise InputError(f"{folder / SAMPLES} lacks {', '.join(missing)}.", "Run it again.")
     return Run(folder, record)
