@@ -100,6 +100,29 @@ def test_from_a_damaged_record_on_nothing_is_taken(tmp_path, at):
     assert found(tmp_path) == [0]
 
 
+def test_a_record_with_one_other_byte_is_not_read(tmp_path):
+    """Also where what it says can be read all the same."""
+    journal = Journal(tmp_path / "units")
+    journal.append(b"accuracy 0.91")
+    journal.append(b"accuracy 0.92")
+    content = journal.path.read_bytes()
+    journal.path.write_bytes(content.replace(b"0.92", b"0.99"))
+    assert [record for _, record in Journal(journal.path).records()] == [b"accuracy 0.91"]
+
+
+def test_nothing_of_a_torn_record_stays_behind_a_shorter_one(tmp_path):
+    journal = Journal(tmp_path / "units")
+    journal.append(b"first")
+    whole = journal.path.stat().st_size
+    journal.append(b"x" * 1000)
+    journal.path.write_bytes(journal.path.read_bytes()[:-1])
+    again = Journal(journal.path)
+    assert [record for _, record in again.records()] == [b"first"]
+    again.append(b"third")
+    assert journal.path.stat().st_size == 2 * whole
+    assert [record for _, record in Journal(journal.path).records()] == [b"first", b"third"]
+
+
 def test_a_file_that_is_no_journal_is_begun_anew(tmp_path):
     file = stored(tmp_path, 0)
     file.write_bytes(b"something else")
