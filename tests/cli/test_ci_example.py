@@ -89,7 +89,7 @@ def test_green_on_the_baseline(job, checkpoint):
     assert (
         (out / "step.md")
         .read_text()
-        .startswith("**✓ PASS: Fit for release by its rules. All 2 rules are kept.**\n")
+        .startswith("**✓ PASS: Fit for release by its rules. All 2 binding rules are kept.**\n")
     )
 
 
@@ -103,7 +103,7 @@ def test_three_on_a_worse_network(job, checkpoint, tmp_path):
     assert (
         (out / "step.md")
         .read_text()
-        .startswith("**✗ FAIL: Not to be released. 2 of 2 rules are broken: clean, night. ")
+        .startswith("**✗ FAIL: Not to be released. 2 of 2 binding rules are broken: clean, night. ")
     )
 
 
