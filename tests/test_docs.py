@@ -213,7 +213,7 @@ def test_commands_run(page, place):
     for block in blocks(page, "toml"):
         if block.startswith("# rb.toml\n"):
             (place / "rb.toml").write_text(block, encoding="utf-8")
-        else:
+        elif block.startswith("[project.entry-points"):
             install_entry_points(block, place)
     if "--out net.safetensors" in PAGES[page]:
         (place / "net.safetensors").unlink()
