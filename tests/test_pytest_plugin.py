@@ -122,7 +122,7 @@ def test_hostile(rb_run):
         rules="",
     )
     result.assert_outcomes(passed=3, failed=2)
-    (line,) = [line for line in result.outlines if "GateError: ERROR" in line]
+    (line,) = [line for line in result.outlines if line.startswith("E ") and "GateError: ERROR" in line]
     assert "owned" in line
     assert "\x1b" not in line
     assert not any(line.lstrip("E ").startswith("::") for line in result.outlines)
