@@ -31,6 +31,8 @@ class Picture(NamedTuple):
     url: str
     words: str
     small: bool
+    width: int  # of the file: room is kept before it is decoded
+    height: int
 
 
 class Size(NamedTuple):
@@ -134,4 +136,5 @@ def encoded(pixels: Pixels, words: str, side: int, quality: int, *, exact: bool 
     if not small:
         image.thumbnail((side, side), Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS)
     image.save(buffer, "WEBP", lossless=small, quality=80 if small else quality)
-    return Picture(f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}", words, small)
+    url = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Picture(url, words, small, *image.size)

@@ -19,12 +19,34 @@ def report(tmp_path_factory):
 def test_it_asks_for_nothing_and_says_nothing(open_page, report):
     opened = open_page(report)
     page = opened.page
-    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     assert page.locator("main h2").count() > 8
     images = page.locator("img")
     assert images.count() > 20
-    assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    # Every picture is one, and keeps its room before it is there.
+    assert page.evaluate(
+        """Promise.all([...document.images].map(async (image) => {
+            image.loading = "eager";
+            await image.decode();
+            const kept = ["width", "height"].map((side) => +image.getAttribute(side));
+            return image.naturalWidth === kept[0] && image.naturalHeight === kept[1];
+        })).then((all) => all.every(Boolean))"""
+    )
     opened.assert_quiet()
+
+
+def test_what_is_far_from_the_screen_costs_nothing_and_is_still_found(open_page, report):
+    page = open_page(report).page
+    rendered = """e => e.checkVisibility({contentVisibilityAuto: true})"""
+    heading = page.locator("section#evidence h3", has_text="How to read the numbers")
+    assert not heading.evaluate(rendered)
+    page.get_by_role("link", name="9 Evidence").click()
+    assert abs(page.locator("section#evidence").bounding_box()["y"]) < 2
+    assert heading.evaluate(rendered)
+    assert not page.locator("section#untested h3").first.evaluate(rendered)
+    assert page.evaluate("window.find('Of 100 images', false, true)")  # backwards, as with Ctrl+F
+    assert page.locator("section#verdict").bounding_box()["y"] > -600
+    assert page.evaluate("window.find('simulation of light, lens or camera')")
+    assert heading.evaluate(rendered)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -57,14 +79,20 @@ def test_on_a_phone_only_tables_scroll(open_page, report):
 
 def test_it_can_be_read_without_a_script(open_page, report):
     def words(**options):
-        return open_page(report, **options).page.inner_text("body").split()
+        page = open_page(report, **options).page
+        page.emulate_media(media="print")  # in which all is rendered at once
+        return page.inner_text("body").split()
 
+    assert "Signature" in words()
     assert words(java_script_enabled=False) == words()
 
 
 def test_it_prints_on_a4_with_the_sign_off(open_page, report):
     page = open_page(report, color_scheme="dark").page
+    loaded = "[...document.images].filter(i => i.naturalWidth > 0).length"
+    assert page.evaluate(loaded) < page.locator("img").count()  # far ones wait
     pdf = page.pdf(format="A4")
+    assert page.evaluate(loaded) == page.locator("img").count()
     pages = re.findall(rb"/Type\s*/Page\b", pdf)
     assert 2 <= len(pages) <= 20
     page.emulate_media(media="print")

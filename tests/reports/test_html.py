@@ -182,6 +182,7 @@ def test_examples_show_four_pictures_and_both_answers_by_name(make_run):
     assert all(
         image["src"].startswith("data:image/webp;base64,") and image["class"] == "small" for image in images
     )
+    assert all((image["width"], image["height"], image["loading"]) == ("8", "8", "lazy") for image in images)
     assert images[2]["alt"] == "digit-0.png, difference ×\N{NO-BREAK SPACE}5"
     assert images[3]["alt"].startswith("digit-0.png, where, up to 9.8")  # 25 of 255
     assert "digit-0.png label kind 0 before kind 0 , right after kind 1 , wrong , 87 % sure id id0" in page.words
