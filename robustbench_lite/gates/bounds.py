@@ -79,6 +79,17 @@ class Change(NamedTuple):
     p_change: float | None = None  # McNemar's
 
 
+def apart(one: Estimate, other: Estimate) -> Estimate:
+    """One number minus another, whatever they have to do with each other: the bounds of both at half the level."""
+    return Estimate(
+        one.value - other.value,
+        one.n,
+        lambda a: one.lower(a / 2) - other.upper(a / 2),
+        lambda a: one.upper(a / 2) - other.lower(a / 2),
+        one.effective,
+    )
+
+
 def _smallest_level(clears: Callable[[float], bool]) -> float:
     low, high = math.log(_SMALLEST), 0.0
     if clears(_SMALLEST):

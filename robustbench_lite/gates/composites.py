@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from robustbench_lite.gates.bounds import Array, Change, Design, Estimate, design, fall, share
+from robustbench_lite.gates.bounds import Array, Change, Design, Estimate, apart, design, fall, share
 from robustbench_lite.gates.metric import Metric, Subject, Unmeasured, checked, finite, groups_of, of_class
 from robustbench_lite.gates.resampling import Statistic, resampled_change
 from robustbench_lite.gates.rule import GateSettings
@@ -132,7 +132,7 @@ class Calibration(Metric):
         rows = checked(of_class(table.pairs(baseline, subject.conditions[0], columns), subject.label), subject)
         groups = groups_of(rows, table)
         before, after = (ece_estimate(_confidence(rows, e), _right(rows, e), groups) for e in ("_before", ""))
-        return Change(_apart(before, after), _apart(after, before), before.value, after.value)
+        return Change(apart(before, after), apart(after, before), before.value, after.value)
 
 
 def ece_estimate(confidence: Array, right: Array, groups: Groups) -> Estimate:
@@ -158,17 +158,6 @@ def ece_estimate(confidence: Array, right: Array, groups: Groups) -> Estimate:
         lambda a: max(0.0, error - chance - units.quantile(a) * math.sqrt(square / n)),
         lambda a: min(1.0, error + units.quantile(a) * math.sqrt(max(square - error**2, 0) / n)),
         n,
-    )
-
-
-def _apart(one: Estimate, other: Estimate) -> Estimate:
-    """One number minus another, whatever they have to do with each other."""
-    return Estimate(
-        one.value - other.value,
-        one.n,
-        lambda a: one.lower(a / 2) - other.upper(a / 2),
-        lambda a: one.upper(a / 2) - other.lower(a / 2),
-        one.effective,
     )
 
 

@@ -57,7 +57,7 @@ _ALL: tuple[Metric, ...] = (
         which="relative_mce",
         limits=(-math.inf, math.inf),
     ),
-    Calibration("ece", "expected calibration error, 15 bins"),
+    Calibration("ece", "expected calibration error, 15 bins", "number"),
     Mean(
         "brier",
         "Brier's score: squared distance of the probabilities from the label, 0 to 2",
@@ -110,7 +110,8 @@ def check_limits(rule: Rule) -> None:
         least, most = (0.0, high - low) if name.startswith("max_") else (low, high)
         if (least < limit <= most) if name == "min" else (least <= limit < most):
             continue
-        per_cent = metric.unit == "share" and 1 <= limit <= 100
+        per_cent = high <= 1 or metric.unit == "share"
+        per_cent = per_cent and 1 <= limit <= 100
         raise InputError(
             f"{name} = {limit:g} of the rule {rule.id!r} says nothing: {rule.metric} is from {low:g} to {high:g}.",
             f"Write shares as shares: {limit / 100:g} for {limit:g} %." if per_cent else "Mend the rule.",

@@ -44,7 +44,7 @@ def draws(n: int, strata: npt.NDArray[Any] | None, groups: Groups) -> Iterator[A
 
 
 def bounded(
-    value: float, drawn: Array, n: int, groups: Groups, least: int, limits: tuple[float, float], scale: float = 1.0
+    value: float, drawn: Array, n: int, groups: Groups, least: int, limits: tuple[float, float]
 ) -> Estimate:
     """Bounds from the spread of the draws: value ± quantile × standard error, Student's quantile with groups.
 
@@ -58,13 +58,12 @@ def bounded(
         groups: (N,) or None.
         least: the number of images that the metric rests on.
         limits: what it can be.
-        scale: how much one image can change it, times ``least``.
     """
     names = None if groups is None else len(pd.unique(pd.Series(groups)))
     if names == 1 or not np.isfinite(drawn).all():
         return Estimate(value, n, lambda a: limits[0], lambda a: limits[1])
     units = Design(n, None if names is None or names == n else names - 1)
-    floor = scale * math.sqrt(2) / ((least if names is None else min(least, names)) + 2)
+    floor = math.sqrt(2) / ((least if names is None else min(least, names)) + 2)
     error = math.hypot(float(drawn.std(ddof=1)), floor)
     return Estimate(
         value,
@@ -83,7 +82,6 @@ def resampled_change(
     groups: Groups,
     least: int,
     limits: tuple[float, float],
-    scale: float = 1.0,
 ) -> Change:
     """How far a metric falls and rises from one network to another, on the same images.
 
@@ -94,13 +92,12 @@ def resampled_change(
         groups: (N,) or None.
         least: as for ``bounded``.
         limits: of the metric itself.
-        scale: of its numbers, if these are no shares.
     """
     once = np.ones((1, n))
     first, last = float(before(once)[0]), float(after(once)[0])
     falls = np.concatenate([before(w) - after(w) for w in draws(n, strata, groups)])
     width = limits[1] - limits[0]
     fall, rise = (
-        bounded(sign * (first - last), sign * falls, n, groups, least, (-width, width), scale) for sign in (1, -1)
+        bounded(sign * (first - last), sign * falls, n, groups, least, (-width, width)) for sign in (1, -1)
     )
     return Change(fall, rise, first, last)

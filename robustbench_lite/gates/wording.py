@@ -24,9 +24,8 @@ def written(value: float | None, unit: str, *, change: bool = False) -> str:
         return "–"
     if math.isinf(value):
         return "beyond all" if value > 0 else "below all"
-    if unit != "share":
-        return f"{value:.4g}"
-    return f"{100 * value:.2f}{_tail(change)}".replace("-", "−")
+    found = f"{100 * value:.2f}{_tail(change)}" if unit == "share" else f"{value:.4g}"
+    return found.replace("-", "−")
 
 
 def between(low: float | None, high: float | None, unit: str, *, change: bool = False) -> str:

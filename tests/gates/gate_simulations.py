@@ -6,6 +6,7 @@ from scipy import special
 
 from robustbench_lite.gates.bounds import fall, share
 from robustbench_lite.gates.composites import auroc_estimate
+from robustbench_lite.gates.distortion import fall_of_the_median
 from robustbench_lite.gates.metric import Subject
 from robustbench_lite.gates.metrics import METRICS
 from robustbench_lite.gates.rule import GateSettings
@@ -153,32 +154,41 @@ def auroc_fall(rng):
 def median(rng, lost=0.1, robust=0.05):
     """Sizes are exponential; a part is lost at once, a part is robust."""
     n = 151
-    table, _ = _sizes(rng, n, lost, robust, 1.0, "run")
+    table = _sizes(rng, n, lost, robust, 1.0, "run")
     inside = (0.5 - lost) / (1 - lost - robust)
     return measure("median_distortion", table), -np.log(1 - inside)
 
 
-def median_fall(rng):
-    old, random = _sizes(rng, 300, 0.1, 0.05, 1.0, "old")
-    new, _ = _sizes(random, 300, 0.1, 0.05, 0.8, "new")
-    inside = (0.5 - 0.1) / 0.85
-    return measure("median_distortion", new, old), -0.2 * np.log(1 - inside)
+def median_fall(rng, related=0.0, robust=0.05, groups=False):
+    """Both networks find the same images hard, more or less; the new one's sizes are smaller."""
+    n, members = 300, np.repeat(np.arange(75), 4)
+    own = rng.normal(size=(2, n))
+    if groups:
+        own = (rng.normal(size=(2, 75))[:, members] + own) / np.sqrt(2)
+    own[1] = related * own[0] + np.sqrt(1 - related**2) * own[1]
+    before, after = (
+        _lost(special.ndtr(one), 0.1, robust, scale) for one, scale in zip(own, (1, 0.8), strict=True)
+    )
+    inside = (0.5 - 0.1) / (0.9 - robust)
+    return fall_of_the_median(before, after, members if groups else None), -0.2 * np.log(1 - inside)
+
+
+def _lost(place, lost, robust, scale):
+    """Sizes at which images with these places in the order of hardness are lost."""
+    inside = np.clip((place - lost) / (1 - lost - robust), 0, 1 - 1e-12)
+    return np.where(place > 1 - robust, np.inf, -scale * np.log(1 - inside))
 
 
 def _sizes(rng, n, lost, robust, scale, name):
-    kind = rng.choice(3, n, p=[lost, robust, 1 - lost - robust])
+    sizes = _lost(rng.random(n), lost, robust, scale)
     table = with_columns(
-        n,
-        id=name,
-        correct=(kind == 1).astype(int),
-        attacked=(kind > 0).astype(int),
-        l2=rng.exponential(scale, n),
+        n, id=name, correct=np.isinf(sizes).astype(int), attacked=(sizes > 0).astype(int), l2=np.minimum(sizes, 99)
     )
     condition = table.record.conditions[0]
     threat = {"norm": "l2", "eps": None, "minimal": True}
     changed = type(condition).model_validate({**condition.model_dump(), "threat_model": [threat]})
     table.record = table.record.model_copy(update={"conditions": [changed]})
-    return table, rng
+    return table
 
 
 def false_alarms_fall(rng):
@@ -217,6 +227,9 @@ SIMULATIONS = {
     "median": median,
     "median, half robust": lambda rng: median(rng, robust=0.45),
     "median, change": median_fall,
+    "median, change, related": lambda rng: median_fall(rng, related=0.9),
+    "median, change, half robust": lambda rng: median_fall(rng, related=0.5, robust=0.4),
+    "median, change, grouped": lambda rng: median_fall(rng, related=0.5, groups=True),
     "false alarms, change": false_alarms_fall,
 }
 

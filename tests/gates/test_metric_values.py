@@ -173,3 +173,13 @@ def test_what_has_no_such_number():
     assert judged(plain, "breaking_point").verdict == judged(plain, "area").verdict == "ERROR"
     assert judged(plain, "median_distortion").verdict == "ERROR"
     assert set(METRICS) == {m.name for m in METRICS.values()}
+
+
+def test_a_calibration_error_is_written_as_a_number():
+    def unsure(frame):
+        return frame.assign(confidence=np.where(frame["correct"] == 1, 0.9, 0.8))
+
+    (result,) = gate(made_run(samples=unsure), Rule(id="r", metric="ece", max=0.034)).results
+    assert "ece under clean is 0.121 (" in result.words  # 0.97 · (1 - 0.9) + 0.03 · 0.8
+    assert "at most 0.034" in result.words
+    assert "%" not in result.words
