@@ -23,7 +23,7 @@ ALPHA = 0.05  # of all differences of a comparison together
 class Other(NamedTuple):
     """A number beside the accuracy, as it was and as it is; None where there is none. No interval, no test."""
 
-    name: str  # ece, worst_class, median_l2, caught, false_alarms, accuracy_passed
+    name: str  # ece, worst_class, median_l2, caught, false_alarm_rate, accuracy_passed
     before: float | None
     after: float | None
     note: str = ""  # which classes are the worst
@@ -38,10 +38,10 @@ class Difference(NamedTuple):
     before: float  # accuracy of the baseline
     after: float  # and of the run
     difference: float
-    low: float  # of its 95 % interval
-    high: float
-    p: float  # that chance alone changes as much
-    p_holm: float  # the same, where it is one of many differences
+    ci_low: float  # of its 95 % interval
+    ci_high: float
+    p_change: float  # that chance alone changes as much
+    p_change_holm: float  # the same, where it is one of many differences
     broken: int  # images that were right and are wrong now
     mended: int  # and the other way
     others: tuple[Other, ...] = ()
@@ -49,7 +49,7 @@ class Difference(NamedTuple):
     @property
     def beyond_chance(self) -> bool:
         """Whether the difference stands after Holm's correction, at 5 % for all differences together."""
-        return self.p_holm <= ALPHA
+        return self.p_change_holm <= ALPHA
 
 
 class Compared(NamedTuple):
@@ -107,10 +107,13 @@ def compare(
         raise InputError("a comparison needs two runs.", "Give another run, on the same images.")
     check_ids([baseline, *others])
     found = [_compared(run, baseline, wanted) for run in others]
-    corrected = iter(holm([d.p for one in found for d in one.differences]))
+    corrected = iter(holm([d.p_change for one in found for d in one.differences]))
     return Comparison(
         baseline,
-        [one._replace(differences=[d._replace(p_holm=next(corrected)) for d in one.differences]) for one in found],
+        [
+            one._replace(differences=[d._replace(p_change_holm=next(corrected)) for d in one.differences])
+            for one in found
+        ],
     )
 
 
@@ -138,8 +141,8 @@ def differences(
     for rows in paired_rows(run, baseline, shared, sorted(norms)):
         record = records[rows.condition]
         found.append(_difference(record, rows, _others(record, rows, names) if others else ()))
-    corrected = holm([d.p for d in found])
-    return [d._replace(p_holm=p) for d, p in zip(found, corrected, strict=True)]
+    corrected = holm([d.p_change for d in found])
+    return [d._replace(p_change_holm=p) for d, p in zip(found, corrected, strict=True)]
 
 
 def _difference(record: ConditionRecord, rows: PairedRows, others: tuple[Other, ...]) -> Difference:
@@ -153,10 +156,10 @@ def _difference(record: ConditionRecord, rows: PairedRows, others: tuple[Other, 
         before=float(was.mean()),
         after=float(now.mean()),
         difference=(int(now.sum()) - int(was.sum())) / len(was),
-        low=-fall.high,
-        high=-fall.low,
-        p=p,
-        p_holm=p,
+        ci_low=-fall.high,
+        ci_high=-fall.low,
+        p_change=p,
+        p_change_holm=p,
         broken=int(((was == 1) & (now == 0)).sum()),
         mended=int(((was == 0) & (now == 1)).sum()),
         others=others,
@@ -183,7 +186,7 @@ def _numbers(record: ConditionRecord, rows: Columns, labels: npt.NDArray[Any]) -
     if not np.isnan(rows["outlier"]).all():
         for name, of, among in (
             ("caught", flagged, ~correct),
-            ("false_alarms", flagged, correct),
+            ("false_alarm_rate", flagged, correct),
             ("accuracy_passed", correct, ~flagged),
         ):
             found[name] = float(of[among].mean()) if among.any() else None

@@ -68,7 +68,7 @@ class Plan:
             "architecture": self.architecture,
             "data": data.spec,
             "split": data.split,
-            "images": len(data),
+            "n": len(data),
             "manifest_sha256": data.manifest_hash,
             "groups": None if data.groups is None else len(set(data.groups)),
             "learns_from": learns_from(self.recipe),
@@ -93,7 +93,7 @@ class Plan:
                 "fold": fold.number,
                 "repeat": fold.repeat,
                 "side": side,
-                "images": len(places),
+                "n": len(places),
                 "classes": per_class(places),
             }
             for fold, side, places in sides

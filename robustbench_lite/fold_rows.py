@@ -66,7 +66,7 @@ def judged(
         "seconds": sum(epoch["seconds"] for epoch in epochs),
         "cpu_seconds": sum(epoch["cpu_seconds"] for epoch in epochs),
         "accuracy": float(clean["correct"].mean()),
-        "worst_class": worst["class"],
+        "worst_class": worst["class_name"],
         "worst_class_accuracy": float(worst["accuracy"]),
         "ece": calibration_error(clean["confidence"].to_numpy(), right.to_numpy()).error,
         "brier": float(clean["brier"].mean()),
@@ -150,7 +150,7 @@ def pooled(predictions: pd.DataFrame, *, grouped: bool) -> Row:
     units = predictions["group"] if grouped else predictions["file"] if repeated else None
     interval = proportion_interval(predictions["correct"].to_numpy(), None if units is None else units.to_numpy())
     return {
-        "images": int(predictions["file"].nunique()),
+        "n": int(predictions["file"].nunique()),
         "predictions": len(predictions),
         "accuracy": float(predictions["correct"].mean()),
         "ci_low": interval.low,

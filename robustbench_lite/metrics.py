@@ -65,7 +65,7 @@ def per_class(rows: pd.DataFrame, class_names: Sequence[str], *, grouped: bool) 
         low, high = wilson(int(hits.sum()), len(hits)) if together is None else proportion_interval(hits, together)
         name = class_names[label] if label < len(class_names) else f"class {label}"
         accuracy = float(hits.mean())
-        found.append({"class": name, "n": len(hits), "accuracy": accuracy, "ci_low": low, "ci_high": high})
+        found.append({"class_name": name, "n": len(hits), "accuracy": accuracy, "ci_low": low, "ci_high": high})
     return found
 
 
@@ -96,7 +96,7 @@ def robust_accuracy(rows: pd.DataFrame, norm: str, budgets: Sequence[float], *, 
     for eps in budgets if len(rows) else ():
         robust = lost_at > eps + _TOLERANCE * max(1.0, eps)
         low, high = proportion_interval(robust, groups)
-        points.append(CurvePoint(eps=eps, accuracy=float(robust.mean()), low=low, high=high))
+        points.append(CurvePoint(eps=eps, accuracy=float(robust.mean()), ci_low=low, ci_high=high))
     return points
 
 

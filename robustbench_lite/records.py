@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 class _Strict(BaseModel):
@@ -28,8 +28,8 @@ class CurvePoint(_Strict):
 
     eps: float
     accuracy: float
-    low: float
-    high: float
+    ci_low: float
+    ci_high: float
 
 
 class CheckRecord(_Strict):
@@ -105,9 +105,9 @@ class GuardRecord(_Strict):
     input_shape: list[int]
     members: dict[str, float]  # weight of every score; 0: only looked at
     threshold: float
-    false_alarms: float  # the share that was promised
-    false_alarms_low: float  # where 95 % of the realised shares lie, for thresholds from so many images
-    false_alarms_high: float
+    false_alarms_promised: float  # the share that was promised
+    false_alarms_promised_low: float  # where 95 % of the realised shares lie, for thresholds from so many images
+    false_alarms_promised_high: float
     n_calibrated: int
     n_seen: int  # images of this run that it was fitted to or calibrated on
     without_gradient: list[str]  # scores that an attack can only follow through the others
@@ -117,15 +117,15 @@ class BreakingPoint(_Strict):
     """Where a shift takes an accuracy below a share of the clean one, as far as a search has found it.
 
     The severities are those that were evaluated, so the truth lies up to the tolerance below ``severity`` and
-    ``high``, and above ``low``.
+    ``ci_high``, and above ``ci_low``.
     """
 
     shift: str  # the spec without its severity
     share: float  # of the clean accuracy
     tolerance: float
     severity: float | None  # the mildest at which the accuracy is below; None: it is at none
-    low: float  # the strongest before which it is significantly above
-    high: float | None  # the mildest at which it is significantly below; None: at none
+    ci_low: float  # the strongest before which it is significantly above
+    ci_high: float | None  # the mildest at which it is significantly below; None: at none
     scan: list[float]  # severities that were looked at first
     severities: list[float]  # all that were evaluated, ascending
     notes: list[str]

@@ -38,11 +38,12 @@ def beside(rows: pd.DataFrame, *, grouped: bool) -> dict[str, Any] | None:
     """What a detector makes of the predictions of one condition; None without a detector.
 
     ``passed`` is the share of images that it lets through, ``accuracy_passed`` the accuracy on those (None if
-    there are none), ``caught`` the share of wrong predictions that it flags, ``false_alarms`` that of right ones,
-    and ``slipped`` the share of all images that are wrong and let through; each but the counts ``n_…`` with the
-    ends of its 95 % interval. ``aurc`` is the area under the risk-coverage curve, the mean of the risks at all N
-    coverages (Geifman, Uziel & El-Yaniv, ICLR 2019), ``aurc_confidence`` that of the network's own confidence,
-    ``aurc_best`` the least there can be with so many errors; ``curve`` has both risks at some coverages.
+    there are none), ``caught`` the share of wrong predictions that it flags, ``false_alarm_rate`` that of right
+    ones, and ``slipped`` the share of all images that are wrong and let through; each but the counts ``n_…``
+    with the ends of its 95 % interval. ``aurc`` is the area under the risk-coverage curve, the mean of the risks
+    at all N coverages (Geifman, Uziel & El-Yaniv, ICLR 2019), ``aurc_confidence`` that of the network's own
+    confidence, ``aurc_best`` the least there can be with so many errors; ``curve`` has both risks at some
+    coverages.
 
     Args:
         rows: of one condition.
@@ -67,7 +68,7 @@ def beside(rows: pd.DataFrame, *, grouped: bool) -> dict[str, Any] | None:
         **share("passed", ~flagged, every),
         **share("accuracy_passed", ~wrong, ~flagged),
         **share("caught", flagged, wrong),
-        **share("false_alarms", flagged, ~wrong),
+        **share("false_alarm_rate", flagged, ~wrong),
         **share("slipped", wrong & ~flagged, every),
         "n_passed": int((~flagged).sum()),
         "n_wrong": int(wrong.sum()),

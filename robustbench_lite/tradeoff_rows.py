@@ -13,7 +13,7 @@ from robustbench_lite.training.recipe import Recipe
 
 Row = dict[str, Any]  # numbers, texts, None, and lists and dicts of these
 
-_NUMBERS = ("accuracy", "low", "high", "gain", "gain_low", "gain_high")
+_NUMBERS = ("accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain_high")
 _TRAINING = ("file", "epochs", "best_epoch", "seconds", "cpu_seconds", "times", "cpu_times")
 
 
@@ -32,7 +32,7 @@ class Judged(NamedTuple):
             **{f"clean_{key}": value for key, value in clean.items() if key != "condition"},
             **{f"robust_{key}": value for key, value in robust.items() if key != "condition"},
             "worst_shift": worst["condition"],
-            **{f"worst_shift_{key}": worst[key] for key in ("accuracy", "low", "high")},
+            **{f"worst_shift_{key}": worst[key] for key in ("accuracy", "ci_low", "ci_high")},
             "shifts": shifts,
             "doubts": [
                 f"{record.spec}: {check.seen}"
@@ -48,7 +48,7 @@ class Judged(NamedTuple):
         right = rows["correct"].to_numpy()
         groups = rows["group"].to_numpy() if rows["group"].notna().all() else None
         low, high = proportion_interval(right, groups)
-        found: Row = {"condition": condition, "accuracy": float(right.mean()), "low": low, "high": high}
+        found: Row = {"condition": condition, "accuracy": float(right.mean()), "ci_low": low, "ci_high": high}
         gain: dict[str, float | None] = dict.fromkeys(("gain", "gain_low", "gain_high"))
         if standard is not None and standard is not self:
             before = standard.rows(condition)["correct"].to_numpy()

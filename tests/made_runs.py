@@ -97,7 +97,7 @@ def record(made):
             "gradients": made.n * gradients,
             "seconds": 1.25,
             "curve": [
-                {"eps": eps, "accuracy": 0.97 - 0.95 * eps, "low": 0.9 - 0.9 * eps, "high": 1 - 0.9 * eps}
+                {"eps": eps, "accuracy": 0.97 - 0.95 * eps, "ci_low": 0.9 - 0.9 * eps, "ci_high": 1 - 0.9 * eps}
                 for eps in (0, 0.25, 0.5, 1)
                 if spec.startswith("cw(")
             ],

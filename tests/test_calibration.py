@@ -48,9 +48,9 @@ def test_what_chance_alone_makes_of_a_calibrated_network(n):
 def test_every_class_has_its_accuracy_with_its_interval():
     rows = pd.DataFrame({"label": [0] * 10 + [2] * 4, "correct": [1] * 9 + [0] + [1, 1, 0, 0], "group": None})
     first, third = per_class(rows, ["a", "b"], grouped=False)
-    assert (first["class"], first["n"], first["accuracy"]) == ("a", 10, 0.9)
+    assert (first["class_name"], first["n"], first["accuracy"]) == ("a", 10, 0.9)
     assert (first["ci_low"], first["ci_high"]) == pytest.approx(wilson(9, 10))
-    assert (third["class"], third["accuracy"]) == ("class 2", 0.5)
+    assert (third["class_name"], third["accuracy"]) == ("class 2", 0.5)
     assert per_class(rows.iloc[:0], ["a", "b"], grouped=False) == []
 
 

@@ -52,9 +52,9 @@ def test_a_table_made_by_hand(pair):
     # Bonett and Price: one is added to either count, two to n.
     lost, gained = 11 / 102, 4 / 102
     half = 1.959964 * np.sqrt((lost + gained - (lost - gained) ** 2) / 102)
-    assert (found.low, found.high) == pytest.approx((gained - lost - half, gained - lost + half))
-    assert found.p == pytest.approx(mcnemar([[70, 10], [3, 17]], exact=True).pvalue)
-    assert found.p_holm == pytest.approx(min(1, 8 * found.p))
+    assert (found.ci_low, found.ci_high) == pytest.approx((gained - lost - half, gained - lost + half))
+    assert found.p_change == pytest.approx(mcnemar([[70, 10], [3, 17]], exact=True).pvalue)
+    assert found.p_change_holm == pytest.approx(min(1, 8 * found.p_change))
     assert under(comparison, "clean").difference == 0
     assert (comparison.tested, comparison.beyond_chance) == (8, 0)
 
@@ -105,8 +105,8 @@ def test_groups_are_the_units(pair):
     found = under(compare(pair(grouped, data={"n_groups": 10})), "night")
     before, after = np.arange(100) < 80, np.arange(100) < 80
     after[:10], after[80:83] = False, True
-    assert (-found.high, -found.low) == pytest.approx(paired_interval(before, after, groups))
-    assert found.p == 1.0  # one part broke, one was mended
+    assert (-found.ci_high, -found.ci_low) == pytest.approx(paired_interval(before, after, groups))
+    assert found.p_change == 1.0  # one part broke, one was mended
 
 
 def test_conditions_that_one_lacks_are_named(pair):
@@ -152,7 +152,7 @@ def test_other_numbers_are_told(pair):
     assert found["worst_class"].after == pytest.approx(0.7)  # 4 and others have lost one of eight
     assert found["ece"].after == pytest.approx(0.9 - 0.73, abs=1e-6)
     assert (found["caught"].before, found["caught"].after) == (None, 1.0)
-    assert (found["false_alarms"].after, found["accuracy_passed"].after) == (0.0, 1.0)
+    assert (found["false_alarm_rate"].after, found["accuracy_passed"].after) == (0.0, 1.0)
     sizes = {o.name: o for o in under(comparison, "cw(norm=l2)").others}
     assert (
         sizes["median_l2"].before == sizes["median_l2"].after == pytest.approx(np.linspace(0.1, 1, 100)[2:].mean())

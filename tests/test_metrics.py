@@ -250,5 +250,5 @@ def test_calibration_classes_and_filled_pixels_of_a_condition():
     assert found["brier"] == pytest.approx(0.85)
     assert found["filled"] == pytest.approx(0.2)
     assert clean["filled"] is None
-    assert [(c["class"], c["n"], c["accuracy"]) for c in found["classes"]] == [("a", 3, 2 / 3), ("b", 1, 0.0)]
-    assert found["worst_class"]["class"] == "b"
+    assert [(c["class_name"], c["n"], c["accuracy"]) for c in found["classes"]] == [("a", 3, 2 / 3), ("b", 1, 0.0)]
+    assert found["worst_class"]["class_name"] == "b"

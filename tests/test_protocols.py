@@ -71,7 +71,7 @@ def test_summary_and_pooled(digits, found):
     right = found.predictions["correct"].to_numpy()
     ends = proportion_interval(right)
     pooled = {
-        "images": 150,
+        "n": 150,
         "predictions": 150,
         "accuracy": right.mean(),
         "ci_low": ends.low,
@@ -84,7 +84,7 @@ def test_summary_and_pooled(digits, found):
 def test_repeated_predictions_do_not_count_as_more_images(digits):
     few = digits.select(range(60))
     once, thrice = (rb.cross_validate("linear", few, text, OPTIONS).pooled for text in ("kfold:2", "kfold:2x3"))
-    assert (thrice["images"], thrice["predictions"]) == (60, 180)
+    assert (thrice["n"], thrice["predictions"]) == (60, 180)
     widths = [p["ci_high"] - p["ci_low"] for p in (once, thrice)]
     assert widths[1] > 0.75 * widths[0]  # not a root of 3 narrower
 

@@ -63,13 +63,13 @@ def test_shares_counted_by_hand():
     assert found["passed"] == pytest.approx(6 / 10)
     assert found["accuracy_passed"] == pytest.approx(5 / 6)
     assert found["caught"] == pytest.approx(3 / 4)
-    assert found["false_alarms"] == pytest.approx(1 / 6)
+    assert found["false_alarm_rate"] == pytest.approx(1 / 6)
     assert found["slipped"] == pytest.approx(1 / 10)
     assert (found["n_passed"], found["n_wrong"], found["n_right"]) == (6, 4, 6)
     interval = proportion_interval(np.array([1, 1, 1, 1, 1, 0]))
     assert (found["accuracy_passed_low"], found["accuracy_passed_high"]) == interval
     # The identity that ties them: what is right is right and passed, or right and flagged.
-    right = found["accuracy_passed"] * found["passed"] + found["false_alarms"] * (1 - 4 / 10)
+    right = found["accuracy_passed"] * found["passed"] + found["false_alarm_rate"] * (1 - 4 / 10)
     assert right == pytest.approx(6 / 10)
     assert [p["coverage"] for p in found["curve"]] == pytest.approx([k / 10 for k in range(1, 11)])
     assert found["curve"][-1]["risk"] == pytest.approx(0.4) == found["curve"][-1]["risk_confidence"]

@@ -87,7 +87,7 @@ def test_the_numbers_are_those_of_evaluate_on_the_files(compared, digits):
         attack = next(c for c in right if c.startswith("pgd"))
         for kind, condition in (("clean", "clean"), ("robust", attack)):
             assert row[f"{kind}_accuracy"] == right[condition].mean()
-            assert (row[f"{kind}_low"], row[f"{kind}_high"]) == wilson(int(right[condition].sum()), 150)
+            assert (row[f"{kind}_ci_low"], row[f"{kind}_ci_high"]) == wilson(int(right[condition].sum()), 150)
             if before is not None:
                 fall = paired_interval(before[condition], right[condition])
                 assert (row[f"{kind}_gain_low"], row[f"{kind}_gain_high"]) == (-fall.high, -fall.low)

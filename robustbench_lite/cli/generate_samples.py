@@ -168,6 +168,6 @@ def _told_apart(compared: TwoSample) -> Table:
     for heading in ("accuracy", "95 % interval", "KID"):
         table.add_column(heading, justify="right")
     for name, told in {"other real images": compared.floor, **compared.models}.items():
-        interval = f"{told.low:.1%} to {told.high:.1%}"
+        interval = f"{told.ci_low:.1%} to {told.ci_high:.1%}"
         table.add_row(Text(name), f"{told.accuracy:.1%}", interval, f"{told.kid:.4f}")
     return table

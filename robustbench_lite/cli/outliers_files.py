@@ -42,7 +42,7 @@ def write_test(out: Path, result: dict[str, Any], images: Judged) -> None:
     """
     from robustbench_lite.outliers.store import whole_folder
 
-    columns = [name for name in ("file", "class", "score", "alarm") if name in images.table]
+    columns = [name for name in ("file", "class_name", "score", "alarm") if name in images.table]
     table = images.table[columns].assign(outlier=images.outlying)
     with whole_folder(out) as work:
         text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)

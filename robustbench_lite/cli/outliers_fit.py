@@ -259,7 +259,7 @@ def _plan(
         "n_fit": len(division.fit),
         "n_calibration": len(division.calibrate),
         "unit": "parts" if grouped else "images",
-        "false_alarms": options.false_alarms,
+        "false_alarms_promised": options.false_alarms,
         **expected(division, options.false_alarms, "parts" if grouped else "images"),
     }
 

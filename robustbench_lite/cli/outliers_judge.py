@@ -172,7 +172,7 @@ def _print(result: dict[str, Any]) -> None:
         )
     beside = result["baselines"]["metadata"]
     if beside is not None:
-        table.add_row("size and file length", "–", *_cells(beside["value"], beside["low"], beside["high"]))
+        table.add_row("size and file length", "–", *_cells(beside["value"], beside["ci_low"], beside["ci_high"]))
     out.print(table)
     classes = Table(title="by class", title_justify="left")
     for heading in ("class", "n", "AUROC", "95 % interval", "found"):
@@ -217,7 +217,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
 
 def _verdict(found: dict[str, Any], promised: float) -> str:
     """Kept or broken; of fewer normal images than one false alarm is expected in, only the latter can be said."""
-    seen = f"{found['false_alarms']} false alarms in {found['n']} normal images"
+    seen = f"{found['n_false_alarms']} false alarms in {found['n']} normal images"
     if found["verdict"] == "broken":
         return f"broken: {seen} are too many"
     if round(found["n"] * promised, 6) < 1:
@@ -234,17 +234,17 @@ def _warnings(result: dict[str, Any]) -> list[str]:
     if found is not None and found["verdict"] == "broken":
         p = f"p = {found['p_more']:.2g}"
         lines.append(
-            f"{found['false_alarms']} false alarms in {found['n']} are more than was promised ({p}): "
+            f"{found['n_false_alarms']} false alarms in {found['n']} are more than was promised ({p}): "
             "these normal images do not come as those of calibration came. Calibrate with such as these."
         )
     elif found is not None and found["verdict"] == "fewer":
         p = f"p = {found['p_fewer']:.2g}"
         lines.append(
-            f"{found['false_alarms']} false alarms in {found['n']} are fewer than expected ({p}): "
+            f"{found['n_false_alarms']} false alarms in {found['n']} are fewer than expected ({p}): "
             "these normal images are another kind than those of calibration."
         )
     beside = result["baselines"]["metadata"]
-    if beside is not None and beside["low"] > 0.5:
+    if beside is not None and beside["ci_low"] > 0.5:
         lines.append(
             f"image size and file length alone tell outliers (AUROC {beside['value']:.3f}): "
             "part of what is found may be how the images were taken and stored."

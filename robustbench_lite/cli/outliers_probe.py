@@ -160,7 +160,7 @@ def _named(row: Row) -> str:
 def _cell(cell: Cell, *, interval: bool) -> Any:
     from rich.text import Text
 
-    text = f"{cell.auroc:.2f}" + (f" [{cell.low:.2f}, {cell.high:.2f}]" if interval else "")
+    text = f"{cell.auroc:.2f}" + (f" [{cell.auroc_low:.2f}, {cell.auroc_high:.2f}]" if interval else "")
     return Text(f"! {text}", style="bold red") if cell.prefers_outliers else Text(text)
 
 
@@ -168,7 +168,9 @@ def remarks(matrix: Matrix) -> list[str]:
     """The worst case, and what prefers outliers, in words."""
     worst = matrix.worst
     cell = worst.cells[next(iter(worst.cells))]
-    lines = [f"worst case: {worst.probe.name}, AUROC {cell.auroc:.3f} [{cell.low:.3f}, {cell.high:.3f}]"]
+    lines = [
+        f"worst case: {worst.probe.name}, AUROC {cell.auroc:.3f} [{cell.auroc_low:.3f}, {cell.auroc_high:.3f}]"
+    ]
     for name in worst.cells:
         found = [row.probe.name for row in matrix.rows if row.cells[name].prefers_outliers]
         if found:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from robustbench_lite.gates.rule import GateSettings, Rule
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
-GATE_SCHEMA_VERSION = 1
+GATE_SCHEMA_VERSION = 2
 
 
 class _Strict(BaseModel):
@@ -27,10 +27,10 @@ class Match(_Strict):
     limit: float | None = None
     n: int
     value: float | None  # of the run; of a fall or rise: how far the metric is from the baseline's
-    low: (
+    ci_low: (
         float | None
     )  # one-sided bounds that the verdict rests on: the one of a FAIL is corrected for their number
-    high: float | None
+    ci_high: float | None
     before: float | None = None  # the metric of the baseline, and of the run, where these are compared
     after: float | None = None
     p: float | None = None  # of what was seen, or more of it, if the limit is kept; before the correction

@@ -58,7 +58,7 @@ def exactly(limit: float, *, share: bool, change: bool = False) -> str:
 
 def margin(match: Match) -> float:
     """How far the bound that decides on PASS clears the limit: the smallest is the worst. Without one: -inf."""
-    bound = match.low if match.bound == "min" else match.high
+    bound = match.ci_low if match.bound == "min" else match.ci_high
     if bound is None or match.limit is None or math.isnan(bound):
         return -math.inf
     return bound - match.limit if match.bound == "min" else match.limit - bound
@@ -70,7 +70,7 @@ def told(match: Match, unit: str, rule: Rule) -> str:
     limit = asked(rule, str(match.bound), unit)
     of = f" for {match.class_name}" if match.class_name else ""
     where = f"{match.metric} under {match.condition}{of}"
-    ends = between(match.low, match.high, unit, change=change)
+    ends = between(match.ci_low, match.ci_high, unit, change=change)
     if change:
         went = "falls" if match.bound == "max_drop" else "rises"
         seen = (

@@ -35,14 +35,14 @@ class Comparison:
 
     Args:
         accuracy: of the classifier on images that it was not fitted to; 0.5 is guessing, 1 means always.
-        low: end of the 95 % interval.
-        high: the other end.
+        ci_low: end of the 95 % interval.
+        ci_high: the other end.
         kid: squared maximum mean discrepancy, unbiased: around 0 for equal distributions, also below.
     """
 
     accuracy: float
-    low: float
-    high: float
+    ci_low: float
+    ci_high: float
     kid: float
 
 

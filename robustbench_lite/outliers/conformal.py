@@ -28,7 +28,7 @@ class Threshold(NamedTuple):
         n: scores that it was chosen from.
         rank: which of them in rising order, 1 to n.
         mean: of the realised rate over all calibration sets of this size; at most the promise.
-        low, high: where 95 % of the realised rates lie.
+        rate_low, rate_high: where 95 % of the realised rates lie.
     """
 
     value: float
@@ -36,8 +36,8 @@ class Threshold(NamedTuple):
     n: int
     rank: int
     mean: float
-    low: float
-    high: float
+    rate_low: float
+    rate_high: float
 
 
 def least_images(rate: float) -> int:
@@ -58,7 +58,7 @@ def promise(found: Threshold, unit: str = "images") -> str:
     # Of a part with several pictures one is promised for: that any of them is an alarm is likelier.
     whose = f"{unit}, one picture of each," if unit == "parts" else unit
     whom = f"at most {_percent(found.rate)} % of normal {whose} are false alarms"
-    low, high = _percent(found.low), _percent(found.high)
+    low, high = _percent(found.rate_low), _percent(found.rate_high)
     return f"{whom}, on average over sets of {found.n}; with this set, {low} to {high} %"
 
 

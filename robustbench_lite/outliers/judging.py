@@ -72,7 +72,7 @@ def judged(
         InputError: no normal image, or no outlier, is left.
     """
     whole = scored.table()
-    classes = whole["class"].to_numpy()
+    classes = whole["class_name"].to_numpy()
     for name in normal:
         if name not in classes:
             raise UnknownNameError("class among the images", name, sorted(set(classes)))
@@ -130,7 +130,7 @@ def judge(detector: Detector, images: Judged, *, defect_rate: float = 0.01, seed
         "pixel_auroc": None,
         "per_class": _classes(images, scores, seed),
         "scores": {name: e.value for name, e in aurocs.items()},
-        "score_intervals": {name: [e.low, e.high] for name, e in aurocs.items()},
+        "score_intervals": {name: [e.ci_low, e.ci_high] for name, e in aurocs.items()},
         "weights": {member.spec: member.weight for member in detector.members},
         "baselines": {name: e and e._asdict() for name, e in baselines.items()},
         "prefers_outliers": reversed_,
@@ -141,7 +141,7 @@ def flat(estimates: dict[str, Estimate]) -> dict[str, float | None]:
     """``name``, ``name_low`` and ``name_high`` of each; an end that is not known is None."""
     result: dict[str, float | None] = {}
     for name, e in estimates.items():
-        result |= {name: _known(e.value), f"{name}_low": _known(e.low), f"{name}_high": _known(e.high)}
+        result |= {name: _known(e.value), f"{name}_low": _known(e.ci_low), f"{name}_high": _known(e.ci_high)}
     return result
 
 
@@ -161,8 +161,8 @@ def _alarms(detector: Detector, images: Judged, defect_rate: float) -> dict[str,
     # The ends are those of both shares at once: wider than 95 %, never narrower.
     value = Estimate(
         alarm_value(tpr.value, rate.value, defect_rate),
-        alarm_value(tpr.low, rate.high, defect_rate),
-        alarm_value(tpr.high, rate.low, defect_rate),
+        alarm_value(tpr.ci_low, rate.ci_high, defect_rate),
+        alarm_value(tpr.ci_high, rate.ci_low, defect_rate),
     )
     return {
         **flat(dict(zip(shares, (tpr, rate, value), strict=True))),
@@ -189,12 +189,12 @@ def promise_kept(found: Threshold, alarms: int, n: int) -> dict[str, Any]:
     law = betabinom(n, found.n + 1 - found.rank, found.rank)
     more, fewer = float(law.sf(alarms - 1)), float(law.cdf(alarms))
     verdict = "broken" if more < SURE else "fewer" if fewer < SURE else "kept"
-    return {"false_alarms": alarms, "n": n, "p_more": more, "p_fewer": fewer, "verdict": verdict}
+    return {"n_false_alarms": alarms, "n": n, "p_more": more, "p_fewer": fewer, "verdict": verdict}
 
 
 def _classes(images: Judged, scores: Scores, seed: int) -> dict[str, dict[str, Any]]:
     """The same of each class of outliers, against all normal images."""
-    classes = images.table["class"].to_numpy()
+    classes = images.table["class_name"].to_numpy()
     result: dict[str, dict[str, Any]] = {}
     for name in sorted(set(classes[images.outlying])):
         chosen = classes == name

@@ -28,8 +28,8 @@ class Estimate(NamedTuple):
     """A measure and its 95 % interval."""
 
     value: float
-    low: float
-    high: float
+    ci_low: float
+    ci_high: float
 
 
 class _Curve(NamedTuple):
@@ -111,7 +111,7 @@ def with_interval(
     for name, value in best.items():
         low, high = np.quantile(np.concatenate(drawn[name]), [0.025, 0.975])
         result[name] = Estimate(float(value), float(low), float(high))
-    if result["auroc"].high - result["auroc"].low < 1e-12:
+    if result["auroc"].ci_high - result["auroc"].ci_low < 1e-12:
         units = (_units(normal, normal_groups), _units(outlying, outlying_groups))
         result["auroc"] = Estimate(result["auroc"].value, *newcombe(result["auroc"].value, *units))
         for name in ("aupr", "fpr95"):

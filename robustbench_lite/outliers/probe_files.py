@@ -18,8 +18,8 @@ _POINTS = 60  # of each probe
 
 
 def matrix_table(matrix: Matrix) -> pd.DataFrame:
-    """One row per probe and score, worst probe first: probe, score, auroc, low, high, prefers_outliers, symmetry,
-    supervised, n."""
+    """One row per probe and score, worst probe first: probe, score, auroc, auroc_low, auroc_high,
+    prefers_outliers, symmetry, supervised, n."""
     return pd.DataFrame(
         [
             {

@@ -36,13 +36,13 @@ class Cell(NamedTuple):
     """How well a score tells a probe from the normal images: AUROC with its 95 % interval."""
 
     auroc: float
-    low: float
-    high: float
+    auroc_low: float
+    auroc_high: float
 
     @property
     def prefers_outliers(self) -> bool:
         """Whether the score holds the probe for more normal than normal images."""
-        return self.high < 0.5
+        return self.auroc_high < 0.5
 
 
 class Row(NamedTuple):

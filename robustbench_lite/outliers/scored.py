@@ -91,7 +91,7 @@ def _rows(detector: Detector, dataset: Dataset, batch: Batch, images: Tensor) ->
     scores = detector.combined(each)
     columns: dict[str, Any] = {
         "file": list(batch.files),
-        "class": [dataset.class_names[label] for label in batch.labels.tolist()],
+        "class_name": [dataset.class_names[label] for label in batch.labels.tolist()],
     }
     if batch.groups is not None:
         columns["group"] = list(batch.groups)

@@ -55,22 +55,22 @@ def promise(view: View) -> Promise | None:
     low, high = proportion_interval(flagged, groups)
     share = float(flagged.mean())
     realised = f"{percent(share)} ({percent(low)} to {percent(high)})"
-    return Promise(percent(found.false_alarms), realised, len(rows), _outcome(found, low, high))
+    return Promise(percent(found.false_alarms_promised), realised, len(rows), _outcome(found, low, high))
 
 
 def _outcome(found: GuardRecord, low: float, high: float) -> str:
-    promised = percent(found.false_alarms)
-    if low > found.false_alarms_high:
+    promised = percent(found.false_alarms_promised)
+    if low > found.false_alarms_promised_high:
         return (
             f"The promise was not kept: more than {promised} of the unchanged images are flagged, by more than "
             "the calibration on few images explains. They are unlike those that it was calibrated with, or other."
         )
-    if low > found.false_alarms:
+    if low > found.false_alarms_promised:
         return (
             f"More than the {promised} that were promised, but no more than a calibration on "
             f"{found.n_calibrated} images may be off by."
         )
-    if high < found.false_alarms:
+    if high < found.false_alarms_promised:
         return f"The promise was kept: fewer than {promised} of the unchanged images are flagged."
     return f"The promise is not refuted: what was seen is compatible with {promised}."
 

@@ -18,8 +18,8 @@ def place(point: BreakingPoint) -> str:
 
 def ends(point: BreakingPoint) -> str:
     """The interval."""
-    return f"{severity(point.low)} – " + (
-        f"above {number(point.severities[-1])}" if point.high is None else severity(point.high)
+    return f"{severity(point.ci_low)} – " + (
+        f"above {number(point.severities[-1])}" if point.ci_high is None else severity(point.ci_high)
     )
 
 

@@ -97,7 +97,7 @@ def _drawn(result: Result) -> Curve:
     def x(eps: float) -> float:
         return LEFT + (RIGHT - LEFT) * eps / end
 
-    points = [Point(x(p["eps"]), y(p["accuracy"]), y(p["low"]), y(p["high"]), _words(p)) for p in found]
+    points = [Point(x(p["eps"]), y(p["accuracy"]), y(p["ci_low"]), y(p["ci_high"]), _words(p)) for p in found]
     step = round_step(end)
     ticks = [(x(k * step), number(k * step)) for k in range(int(end / step + 1e-9) + 1)]
     axis = f"eps ({result['norm']})"
@@ -112,7 +112,7 @@ def round_step(end: float) -> float:
 
 def _words(point: dict[str, float]) -> str:
     where = "as they are" if point["eps"] == 0 else f"eps {_short(point['eps'])}"
-    return f"{where} {percent(point['accuracy'])} ({percent(point['low'])} to {percent(point['high'])})"
+    return f"{where} {percent(point['accuracy'])} ({percent(point['ci_low'])} to {percent(point['ci_high'])})"
 
 
 def _short(eps: float) -> str:

@@ -30,12 +30,12 @@ def by_class(results: list[Result]) -> ByClass:
     found: dict[str, list[float]] = {}
     for result in results:
         for entry in result["classes"]:
-            found.setdefault(entry["class"], []).append(entry["accuracy"])
+            found.setdefault(entry["class_name"], []).append(entry["accuracy"])
     weakest = sorted(found, key=lambda name: sum(found[name]) / len(found[name]))[:SHOWN]
     names = [name for name in found if name in weakest]
     rows = []
     for result in results:
-        known = {entry["class"]: entry for entry in result["classes"]}
+        known = {entry["class_name"]: entry for entry in result["classes"]}
         rows.append((str(result["condition"]), [known.get(name) for name in names]))
     return ByClass(names, rows, len(found) - len(names))
 

@@ -60,7 +60,7 @@ def _table(base: str, blocks: list[tuple[str, dict[str, Difference]]], *, with_p
 def _cells(found: Difference | None, *, with_p: bool) -> list[str]:
     if found is None:
         return ["–"] * (6 if with_p else 5)
-    p = [words.p_value(found.p_holm)] if with_p else []
+    p = [words.p_value(found.p_change_holm)] if with_p else []
     return [
         words.accuracy(found.after, found.n),
         words.difference(found),

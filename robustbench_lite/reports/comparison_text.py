@@ -147,8 +147,8 @@ def _differences(found: list[Difference], base: str, letter: str) -> list[str]:
             words.accuracy(d.after, d.n),
             words.difference(d),
             words.interval(d),
-            words.p_value(d.p),
-            words.p_value(d.p_holm),
+            words.p_value(d.p_change),
+            words.p_value(d.p_change_holm),
             str(d.broken),
             str(d.mended),
         ]

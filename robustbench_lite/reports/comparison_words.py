@@ -15,7 +15,7 @@ OTHERS = {
     "worst_class": "worst class",
     "ece": "calibration error",
     "caught": "errors flagged",
-    "false_alarms": "false alarms",
+    "false_alarm_rate": "false alarms",
     "accuracy_passed": "accuracy on what is let through",
     **{f"median_{norm}": f"median {norm}" for norm in ("linf", "l2", "l1", "l0")},
 }
@@ -122,7 +122,7 @@ def points(value: float, digits: int = 1) -> str:
 def interval(found: Difference) -> str:
     """The ends of the difference's interval, in points."""
     digits = 2 if found.n >= 5000 else 1
-    return f"{points(found.low, digits)} to {points(found.high, digits)}"
+    return f"{points(found.ci_low, digits)} to {points(found.ci_high, digits)}"
 
 
 def difference(found: Difference) -> str:

@@ -34,6 +34,10 @@ def document(run: Run, baseline: Run | None = None) -> dict[str, Any]:
 
 def _suite(found: SuiteError) -> dict[str, Any]:
     plain = {
-        key: value._asdict() if isinstance(value, Estimate) else value for key, value in found._asdict().items()
+        key: _estimate(value) if isinstance(value, Estimate) else value for key, value in found._asdict().items()
     }
     return {**plain, "corruptions": [corruption._asdict() for corruption in found.corruptions]}
+
+
+def _estimate(found: Estimate) -> dict[str, float | None]:
+    return {"value": found.value, "ci_low": found.low, "ci_high": found.high}

@@ -31,7 +31,7 @@ def sides_table(document: Document) -> Table:
         table.add_row(
             str(side["fold"]),
             side["side"].replace("_", " "),
-            str(side["images"]),
+            str(side["n"]),
             *(str(counts[name]) for name in shown),
             *few,
             end_section=side["side"] == "held_out",
@@ -78,9 +78,9 @@ def pooled_words(document: Document) -> str:
     """The accuracy over all images held out."""
     found = document["pooled"]
     units = "groups" if document["groups"] is not None else "images"
-    times = "" if found["predictions"] == found["images"] else f" ({found['predictions']} predictions)"
+    times = "" if found["predictions"] == found["n"] else f" ({found['predictions']} predictions)"
     return (
-        f"All {found['images']} images held out{times} together: {100 * found['accuracy']:.1f} % right, "
+        f"All {found['n']} images held out{times} together: {100 * found['accuracy']:.1f} % right, "
         f"{100 * found['ci_low']:.1f} to {100 * found['ci_high']:.1f} % (95 %, {units} as units)."
     )
 
@@ -100,7 +100,7 @@ def _caption(document: Document, with_interval: bool) -> Text:
 
 def _title(document: Document) -> Text:
     unfinished = "" if document.get("status", "done") == "done" else " (interrupted: not all was done)"
-    images = f"{document['images']} images ({document['split']})"
+    images = f"{document['n']} images ({document['split']})"
     return Text(f"{document['protocol']}: {document['architecture']} on {document['data']}, {images}{unfinished}")
 
 

@@ -32,10 +32,11 @@ def about(run: Run) -> list[str]:
     if found is None:
         return []
     members = ", ".join(f"{weight:g} × {spec}" for spec, weight in found.members.items() if weight)
-    ends = f"{percent(found.false_alarms_low)} to {percent(found.false_alarms_high)}"
+    ends = f"{percent(found.false_alarms_promised_low)} to {percent(found.false_alarms_promised_high)}"
     return [
         f"Detector {found.folder or 'from Python'}: {members}; threshold {number(found.threshold)} nats.",
-        f"It promises {percent(found.false_alarms)} false alarms on images as those that it was calibrated with; "
+        f"It promises {percent(found.false_alarms_promised)} false alarms on images as those that it was "
+        f"calibrated with; "
         f"thresholds from {found.n_calibrated} images realise {ends} (95\N{NO-BREAK SPACE}% of them).",
     ]
 
@@ -78,7 +79,7 @@ _COLUMNS: list[tuple[str, Callable[[Result], str]]] = [
     ("95 % interval", _ends),
     ("caught", _share("caught")),
     ("slips", _share("slipped")),
-    ("false alarms", _share("false_alarms")),
+    ("false alarms", _share("false_alarm_rate")),
     ("AURC", lambda r: f"{r['detector']['aurc']:.3f}"),
     ("by confidence", lambda r: f"{r['detector']['aurc_confidence']:.3f}"),
 ]

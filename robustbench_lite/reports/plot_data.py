@@ -192,7 +192,7 @@ def _budgets(run: Run, wanted: Wanted) -> list[tuple[str, str, list[tuple[float,
             continue
         threat = condition.threat_model[0]
         if condition.curve:
-            points = [(p.eps, p.accuracy, p.low, p.high) for p in condition.curve]
+            points = [(p.eps, p.accuracy, p.ci_low, p.ci_high) for p in condition.curve]
             found[condition.spec, threat.norm] = points
         elif condition.kind == "attack" and threat.eps is not None and not threat.minimal:
             attack = _without_eps(condition.spec)

@@ -102,12 +102,12 @@ def limit(rule: Rule) -> str:
 
 def _line(rule: Rule, match: Match, several: bool) -> Line:
     unit, change = _unit(rule), match.bound in ("max_drop", "max_rise")
-    none = match.low is None and match.high is None
+    none = match.ci_low is None and match.ci_high is None
     return Line(
         match.verdict,
         _where(match, several),
         wording.written(match.value, unit, change=change),
-        "–" if none else wording.between(match.low, match.high, unit, change=change),
+        "–" if none else wording.between(match.ci_low, match.ci_high, unit, change=change),
         str(match.n),
         match.words,
         match.value is None

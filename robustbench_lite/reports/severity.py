@@ -102,9 +102,9 @@ def _curve(sweep: Sweep, point: BreakingPoint | None, other: Sweep | None) -> Cu
         words += " Baseline: " + "; ".join(map(_words, shown)) + "."
     if point is None:
         return Curve(sweep.shift, points, ticks, words, note=area, other=dashed)
-    high = end if point.high is None else point.high
+    high = end if point.ci_high is None else point.ci_high
     at = None if point.severity is None else x(point.severity)
-    mark = Mark(y(point.share * sweep.levels[0].accuracy), x(point.low), x(high), at)
+    mark = Mark(y(point.share * sweep.levels[0].accuracy), x(point.ci_low), x(high), at)
     told = breaking.sentence(point)
     return Curve(sweep.shift, points, ticks, f"{words} {told}", note=f"{told} {area}", mark=mark, other=dashed)
 

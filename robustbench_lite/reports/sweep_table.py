@@ -64,7 +64,7 @@ def _table(sweep: Sweep, results: dict[str, Result]) -> Table:
             drop,
             f"{r['ece']:.3f}",
             f"{r['brier']:.3f}",
-            f"{worst['class']}: {_share(worst['accuracy'])}",
+            f"{worst['class_name']}: {_share(worst['accuracy'])}",
             _share(level.flips),
             *([_share(r["filled"])] if some_filled else []),
         ]
@@ -89,7 +89,7 @@ def _overview(found: list[Sweep], results: dict[str, Result]) -> Table:
             *([_share(sweep.area), f"{100 * sweep.area_low:.1f} – {100 * sweep.area_high:.1f}"] if curves else []),
             _share(lowest.accuracy),
             number(lowest.severity),
-            f"{r['worst_class']['class']}: {_share(r['worst_class']['accuracy'])}",
+            f"{r['worst_class']['class_name']}: {_share(r['worst_class']['accuracy'])}",
             f"{r['ece']:.2f}",
             f"{r['brier']:.2f}",
         ]

@@ -104,8 +104,8 @@ def picture(document: dict[str, Any]) -> bytes:
         times = f", {cost}" if (cost := _cost(document, row)) else ""
         axes.errorbar(
             *(x, y),
-            xerr=[[x - row["clean_low"]], [row["clean_high"] - x]],
-            yerr=[[y - row["robust_low"]], [row["robust_high"] - y]],
+            xerr=[[x - row["clean_ci_low"]], [row["clean_ci_high"] - x]],
+            yerr=[[y - row["robust_ci_low"]], [row["robust_ci_high"] - y]],
             fmt=_MARKERS[i % len(_MARKERS)],
             color=_COLOURS[i % len(_COLOURS)],
             markersize=9,
@@ -149,7 +149,7 @@ def told(document: dict[str, Any]) -> list[str]:
 
 
 def _share(row: Row, kind: str, between: str = "\n") -> str:
-    low, high = (100 * row[f"{kind}_{end}"] for end in ("low", "high"))
+    low, high = (100 * row[f"{kind}_{end}"] for end in ("ci_low", "ci_high"))
     return f"{percent(row[f'{kind}_accuracy'])}{between}{low:.1f} – {high:.1f}"
 
 

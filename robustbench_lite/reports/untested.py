@@ -66,7 +66,7 @@ def _detector(view: View, done: list[ConditionRecord]) -> list[str]:
 
 
 def _images(view: View) -> list[str]:
-    counts = {entry["class"]: entry["n"] for result in view.results[:1] for entry in result["classes"]}
+    counts = {entry["class_name"]: entry["n"] for result in view.results[:1] for entry in result["classes"]}
     names = view.record.data.class_names
     none = [name for name in names if name not in counts]
     few = [f"{name} ({counts[name]})" for name in names if 0 < counts.get(name, 0) < FEW]

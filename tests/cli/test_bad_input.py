@@ -605,7 +605,7 @@ def test_run_that_is_none(refused, tmp_path, command):
 
 
 @pytest.mark.parametrize("command", ["report", "show"])
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 5}', "\udc80"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 6}', "\udc80"])
 def test_damaged_record(refused, tmp_path, run_folder, command, content):
     shutil.copytree(run_folder, tmp_path / "run")
     (tmp_path / "run/run.json").write_bytes(content.encode("utf-8", "surrogateescape"))

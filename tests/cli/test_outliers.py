@@ -79,7 +79,7 @@ def test_fit_with_nothing_said(rb, tmp_path):
 def test_fit_takes_all_of_a_folder_that_is_not_divided(detector):
     assert (detector["split"], detector["n_fit"], detector["n_calibration"]) == ("all", 90, 30)
     ranks = threshold(np.arange(30.0), 0.05)
-    assert (detector["threshold"]["rank"], detector["threshold"]["low"]) == (ranks.rank, ranks.low)
+    assert (detector["threshold"]["rank"], detector["threshold"]["rate_low"]) == (ranks.rank, ranks.rate_low)
 
 
 def test_fit_takes_the_train_split(rb, parts):
@@ -107,7 +107,7 @@ def test_score_writes_a_table_with_the_most_outlying_first(rb, detector, parts):
     found, table = done.document, pd.read_csv(parts / "scores/scores.csv")
     assert (found["n"], found["n_asked"], len(found["skipped"])) == (7, 8, 1)
     assert list(table.columns) == [
-        *("file", "class", "score", "alarm", "pca(components=8)", "nats pca(components=8)"),
+        *("file", "class_name", "score", "alarm", "pca(components=8)", "nats pca(components=8)"),
         *("pca", "nats pca"),
     ]
     assert table["score"].is_monotonic_decreasing

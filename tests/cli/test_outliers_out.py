@@ -20,12 +20,12 @@ def test_the_document_and_a_row_per_image(rb, words, tmp_path):
     done = rb(*words, "--out", "judged/first", "--json")
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "judged/first/test.json").read_text(encoding="utf-8")) == done.document
-    table = pd.read_csv(tmp_path / "judged/first/scores.csv", dtype={"class": str})
-    assert list(table.columns) == ["file", "class", "score", "alarm", "outlier"]
+    table = pd.read_csv(tmp_path / "judged/first/scores.csv", dtype={"class_name": str})
+    assert list(table.columns) == ["file", "class_name", "score", "alarm", "outlier"]
     assert table["outlier"].sum() == done.document["n_outliers"]
     assert (~table["outlier"]).sum() == done.document["n_normal"]
     assert np.isclose(table["alarm"][table["outlier"]].mean(), done.document["tpr"])
-    assert set(table["class"][~table["outlier"]]) == {"0", "1", "2"}
+    assert set(table["class_name"][~table["outlier"]]) == {"0", "1", "2"}
 
 
 def test_a_place_that_is_taken(rb, refused, words, tmp_path):

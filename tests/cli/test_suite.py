@@ -77,7 +77,7 @@ def test_mce_is_told_against_a_baseline_everywhere(rb, base):
     assert rb(*base, "--baseline", "base", "--json").document["suites"] == shown
     (suite,) = shown
     assert (suite["suite"], suite["measured"], suite["n"]) == ("imagenet_c", 1, 20)
-    assert suite["mce"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert suite["mce"] == {"value": 1.0, "ci_low": 1.0, "ci_high": 1.0}
     assert "baseline run" in suite["reference"]
     assert rb("report", "new", "--baseline", "base", "--out", "page.html").code == 0
     assert "Published set" in Path("page.html").read_text()

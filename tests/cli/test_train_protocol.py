@@ -40,7 +40,7 @@ def test_kfold_writes_all_and_leaves_test_alone(rb, tmp_path):
     folder = tmp_path / "folds"
     document = done.document
     assert json.loads((folder / "folds.json").read_text()) == document
-    assert document["images"] == 90
+    assert document["n"] == 90
     assert [row["accuracy"] for row in document["folds"]] == [
         float(r["accuracy"]) for r in rows(folder / "folds.csv")
     ]
@@ -72,7 +72,7 @@ def test_no_part_is_on_two_sides(rb, parts):
     assert "kept whole, as by group:3" in planned.err
     same = rb(*words, "--protocol", "group:3", "--dry-run", "--json").document
     assert same["sides"] == planned.document["sides"]
-    assert all(side["images"] % 2 == 0 for side in same["sides"])  # two images per part
+    assert all(side["n"] % 2 == 0 for side in same["sides"])  # two images per part
     assert rb(*words, "--protocol", "group:3").code == 0
 
 
@@ -88,7 +88,7 @@ def test_time_learns_from_the_past(rb, parts, tmp_path):
         rb(*words, *order, "--out", "other", "--dry-run", "--json").document["sides"] for order in plans
     )
     assert level == by_day
-    assert [side["images"] for side in by_name[2::3]] == [10, 10, 10]
+    assert [side["n"] for side in by_name[2::3]] == [10, 10, 10]
 
 
 def test_holdout_is_the_three_splits(rb, parts, tmp_path):
@@ -103,7 +103,7 @@ def test_holdout_is_the_three_splits(rb, parts, tmp_path):
 
 def test_all_images_with_a_warning(rb, parts):
     done = rb(*SMALL, "--data", parts, "--protocol", "kfold:2", "--split", "all", "--dry-run", "--json")
-    assert done.document["images"] == 44
+    assert done.document["n"] == 44
     assert "no untouched image is left" in done.err
     assert "untouched" not in rb(*SMALL, "--data", parts, "--protocol", "kfold:2", "--dry-run").err
 

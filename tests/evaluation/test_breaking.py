@@ -67,7 +67,7 @@ def test_the_severity_is_the_closed_form():
     result = breaking_points(Classifier(bright), dataset(), [Dim()], share=0.9, tolerance=0.02)
     (point,) = result.breaking_points
     assert 0.5 < point.severity <= 0.52 + 1e-9
-    assert point.low < 0.5 < point.high
+    assert point.ci_low < 0.5 < point.ci_high
     assert result.status == "done"
 
 

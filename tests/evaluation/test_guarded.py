@@ -255,7 +255,7 @@ def test_a_run_is_read_back_with_its_detector(rb, detector, tmp_path):
     assert about.folder == "guard"
     assert len(about.sha256) == 64
     assert about.threshold == pytest.approx(detector.threshold.value)
-    assert (about.false_alarms, about.n_calibrated) == (0.05, detector.threshold.n)
+    assert (about.false_alarms_promised, about.n_calibrated) == (0.05, detector.threshold.n)
     assert about.members == {"pca(components=12)": 1.0, "pca(components=3)": 0.0}
     assert about.n_seen == 0
     assert [c.spec for c in run.record.conditions] == ["clean", "pgd(eps=0.1, steps=3)", "evade(eps=0.1)"]

@@ -16,9 +16,9 @@ DETECTOR = {
     "input_shape": [1, 8, 8],
     "members": {"pca": 1.0},
     "threshold": 1.0,
-    "false_alarms": 0.05,
-    "false_alarms_low": 0.03,
-    "false_alarms_high": 0.08,
+    "false_alarms_promised": 0.05,
+    "false_alarms_promised_low": 0.03,
+    "false_alarms_promised_high": 0.08,
     "n_calibrated": 500,
     "n_seen": 0,
     "without_gradient": [],
@@ -105,12 +105,12 @@ def test_a_breaking_point_is_held_to_its_severities():
         ),
     ]
     point = {
-        "shift": "fog", "share": 0.9, "tolerance": 0.05, "severity": 4.0, "low": 2.0, "high": 5.0,
+        "shift": "fog", "share": 0.9, "tolerance": 0.05, "severity": 4.0, "ci_low": 2.0, "ci_high": 5.0,
         "scan": [1.0, 2.0, 4.0, 5.0], "severities": [1.0, 2.0, 4.0, 5.0], "notes": [],
     }  # fmt: skip
     run = made_run("run", conditions=conditions, n=200, breaking_points=[point])
     (match,) = judged(run, "breaking_point", min=2).matches
-    assert (match.value, match.low, match.high, match.verdict) == (4.0, 2.0, 5.0, "PASS")
+    assert (match.value, match.ci_low, match.ci_high, match.verdict) == (4.0, 2.0, 5.0, "PASS")
     verdicts = [judged(run, "breaking_point", min=limit).verdict for limit in (1, 3, 5, 6)]
     assert verdicts == ["PASS", "INCONCLUSIVE", "INCONCLUSIVE", "FAIL"]
     assert (
@@ -122,7 +122,7 @@ def test_a_breaking_point_is_held_to_its_severities():
 def test_an_unchanged_network_has_not_changed_and_not_for_sure(run, old, metric):
     for match in judged(run, metric, old, max_drop=0.5, max_rise=0.6).matches:
         assert match.value == 0
-        assert match.low < 0 < match.high
+        assert match.ci_low < 0 < match.ci_high
         assert match.before == match.after
 
 
@@ -136,7 +136,7 @@ def test_a_network_that_got_worse_in_one_class():
     (match,) = judged(new, "worst_class", old, max_drop=0.1).matches
     assert match.verdict == "FAIL"
     assert match.before - match.after == pytest.approx(match.value)
-    assert 0.5 < match.low < match.value < match.high
+    assert 0.5 < match.ci_low < match.value < match.ci_high
     assert judged(old, "worst_class", new, max_rise=0.1).verdict == "FAIL"
 
 
@@ -156,7 +156,7 @@ def test_metrics_of_a_published_set():
     for metric, expected in (("mean_corruption_error", told.mean_error), ("mce", told.mce)):
         (match,) = judged(run, metric, old, max=0.9).matches
         assert match.value == pytest.approx(expected.value)
-        assert (match.low, match.high) == pytest.approx((expected.low, expected.high), abs=0.04)
+        assert (match.ci_low, match.ci_high) == pytest.approx((expected.low, expected.high), abs=0.04)
     assert judged(run, "mce").verdict == "ERROR"
     (match,) = judged(run, "mean_corruption_error", old, max_drop=0.5).matches
     assert match.before == pytest.approx(suite_errors(old)[0].mean_error.value)

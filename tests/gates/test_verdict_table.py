@@ -73,8 +73,8 @@ def test_the_interval_and_the_verdict_never_contradict():
             rules = [Rule(id=f"{k}", min=k / 10) for k in range(1, 10)]
             for result in gate(simple_run(right, 100), rules, settings).results:
                 (match,) = result.matches
-                assert (match.verdict == "PASS") == (match.low >= match.limit and match.value != match.limit)
-                assert (match.verdict == "FAIL") == (match.high < match.limit)
+                assert (match.verdict == "PASS") == (match.ci_low >= match.limit and match.value != match.limit)
+                assert (match.verdict == "FAIL") == (match.ci_high < match.limit)
 
 
 def test_holm_holds_a_fail_back_that_one_rule_alone_would_be():

@@ -83,9 +83,9 @@ def test_json_says_what_the_model_says(rb, tmp_path):
     ]
     assert list(told) == ["n", "features", "real", "model", "histogram"]
     assert (told["n"], told["features"]) == (180, "20 principal axes and the distance from them")
-    assert list(told["model"]) == ["accuracy", "low", "high", "kid"]
+    assert list(told["model"]) == ["accuracy", "ci_low", "ci_high", "kid"]
     for name in ("model", "histogram"):
-        assert told["real"]["low"] < 0.5 < told["real"]["high"] < told[name]["low"]
+        assert told["real"]["ci_low"] < 0.5 < told["real"]["ci_high"] < told[name]["ci_low"]
     with Image.open(tmp_path / "s/sheet.png") as sheet:
         assert sheet.size == (32 + 16 * 52 - 4, 16 + 3 * (32 + 2 * 52 + 16))
     assert [file.name for file in (tmp_path / "s").iterdir()] == ["sheet.png"]

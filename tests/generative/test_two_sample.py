@@ -35,18 +35,18 @@ def test_same_distribution_is_a_guess_and_noise_is_told():
     assert found.n == 150
     assert found.features == "20 principal axes and the distance from them"
     for guess in (found.floor, found.models["same"]):
-        assert guess.low < 0.5 < guess.high
+        assert guess.ci_low < 0.5 < guess.ci_high
         assert abs(guess.kid) < 0.1
     told = found.models["noise"]
     assert told.accuracy > 0.97
     assert told.kid > 1
-    assert told.low <= told.accuracy <= told.high <= 1
+    assert told.ci_low <= told.accuracy <= told.ci_high <= 1
 
 
 def test_intervals_hold_for_equal_distributions():
     random = np.random.default_rng(0)
     found = [compare(random.standard_normal((40, 4)), random.standard_normal((40, 4)), seed=i) for i in range(40)]
-    assert sum(f.low <= 0.5 <= f.high for f in found) >= 38
+    assert sum(f.ci_low <= 0.5 <= f.ci_high for f in found) >= 38
     kids = np.array([f.kid for f in found])
     assert abs(kids.mean()) < 4 * kids.std() / np.sqrt(40)  # unbiased
 
@@ -54,7 +54,7 @@ def test_intervals_hold_for_equal_distributions():
 def test_a_model_that_knows_correlations_is_told_less_often_than_one_that_does_not():
     models = {"histogram": Histogram().fit(TRAIN), "pca": PCA(20).fit(TRAIN)}
     found = compare_samples(TRAIN, UNSEEN, {name: model.sample for name, model in models.items()}).models
-    assert found["pca"].high < found["histogram"].low
+    assert found["pca"].ci_high < found["histogram"].ci_low
     assert found["pca"].kid < found["histogram"].kid
 
 
@@ -103,8 +103,8 @@ def test_pictures_of_one_part_are_not_told_by_their_twins():
     alone = compare_samples(TRAIN, parts, {})
     grouped = compare_samples(TRAIN, parts, {}, groups=groups)
     assert grouped.n == alone.n == 150
-    assert grouped.floor.low < 0.5 < grouped.floor.high
-    assert grouped.floor.high - grouped.floor.low > 2 * (alone.floor.high - alone.floor.low)
+    assert grouped.floor.ci_low < 0.5 < grouped.floor.ci_high
+    assert grouped.floor.ci_high - grouped.floor.ci_low > 2 * (alone.floor.ci_high - alone.floor.ci_low)
 
 
 def test_few_images_are_refused_and_many_are_enough():

@@ -259,8 +259,8 @@ class TestThreshold:
     def test_the_range_of_the_highest_of_n_is_known(self):
         """Above the highest of 99 uniform numbers lies less than r with a chance of 1 − (1 − r)⁹⁹."""
         found = threshold(np.arange(99.0), 0.01)
-        assert found.low == pytest.approx(1 - 0.975 ** (1 / 99))
-        assert found.high == pytest.approx(1 - 0.025 ** (1 / 99))
+        assert found.rate_low == pytest.approx(1 - 0.975 ** (1 / 99))
+        assert found.rate_high == pytest.approx(1 - 0.025 ** (1 / 99))
 
     def test_the_promise_is_kept_on_average(self):
         """2,000 draws of 40 calibration and 500 new scores: the realised rates are beta-binomial."""
@@ -273,4 +273,4 @@ class TestThreshold:
         expected = betabinom(500, 41 - promised.rank, promised.rank)
         assert np.mean(found) == pytest.approx(promised.mean, abs=4 * expected.std() / 500 / 2000**0.5)
         assert np.std(found) == pytest.approx(expected.std() / 500, rel=0.1)
-        assert ((np.array(found) >= promised.low) & (np.array(found) <= promised.high)).mean() > 0.92
+        assert ((np.array(found) >= promised.rate_low) & (np.array(found) <= promised.rate_high)).mean() > 0.92

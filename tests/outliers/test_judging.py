@@ -85,9 +85,9 @@ def test_the_measures_are_of_the_right_images(detector, scored):
     found = judge(detector, images, seed=3)
     table = scored.table()
     assert keep.all()
-    assert found["n_normal"] == table["class"].isin(NORMAL).sum()
+    assert found["n_normal"] == table["class_name"].isin(NORMAL).sum()
     assert found["n_normal"] + found["n_outliers"] == len(table)
-    outliers = table[~table["class"].isin(NORMAL)]
+    outliers = table[~table["class_name"].isin(NORMAL)]
     assert found["tpr"] == pytest.approx(outliers["alarm"].mean())
     assert found["promise"]["n"] == found["n_normal"]
     assert set(found["per_class"]) == set("3456789")

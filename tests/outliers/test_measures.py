@@ -61,7 +61,7 @@ def test_the_draws_are_a_bootstrap():
     ]
     found = with_interval(normal, outlying, resamples=4000)["auroc"]
     assert found.value == auroc(normal, outlying)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(by_hand, [0.025, 0.975])), abs=0.015)
+    assert (found.ci_low, found.ci_high) == pytest.approx(tuple(np.quantile(by_hand, [0.025, 0.975])), abs=0.015)
 
 
 def test_the_same_seed_draws_the_same():
@@ -81,16 +81,18 @@ def test_pictures_of_one_part_are_one():
         np.repeat(normal, 4), np.repeat(outlying, 4), normal_groups=groups, outlying_groups=groups
     )
     naive = with_interval(np.repeat(normal, 4), np.repeat(outlying, 4))
-    assert grouped["auroc"].high - grouped["auroc"].low == pytest.approx(alone.high - alone.low, rel=0.1)
-    assert naive["auroc"].high - naive["auroc"].low < 0.6 * (alone.high - alone.low)
+    assert grouped["auroc"].ci_high - grouped["auroc"].ci_low == pytest.approx(
+        alone.ci_high - alone.ci_low, rel=0.1
+    )
+    assert naive["auroc"].ci_high - naive["auroc"].ci_low < 0.6 * (alone.ci_high - alone.ci_low)
 
 
 def test_what_is_separated_has_an_interval_still():
     found = with_interval(np.arange(20.0), np.arange(30.0, 40.0))
-    assert found["auroc"].value == found["auroc"].high == 1.0
-    assert found["auroc"].low == pytest.approx(newcombe(1.0, 20, 10).low)
-    assert 0.8 < found["auroc"].low < 0.97
-    assert math.isnan(found["aupr"].low)
+    assert found["auroc"].value == found["auroc"].ci_high == 1.0
+    assert found["auroc"].ci_low == pytest.approx(newcombe(1.0, 20, 10).low)
+    assert 0.8 < found["auroc"].ci_low < 0.97
+    assert math.isnan(found["aupr"].ci_low)
 
 
 def test_newcombes_ends_solve_his_equation():
@@ -129,5 +131,5 @@ def test_the_intervals_cover(per_group, spread):
             seed=seed,
             resamples=400,
         )["auroc"]
-        held += found.low <= 0.9 <= found.high
+        held += found.ci_low <= 0.9 <= found.ci_high
     assert 0.91 <= held / 400 <= 0.985

@@ -78,7 +78,7 @@ def test_cells_are_the_auroc(matrix):
             normal, probe = matrix.scores[""][name], matrix.scores[row.probe.name][name]
             truth = np.repeat([0, 1], [len(normal), len(probe)])
             assert cell.auroc == pytest.approx(roc_auc_score(truth, np.concatenate([normal, probe])))
-            assert cell.low <= cell.auroc <= cell.high
+            assert cell.auroc_low <= cell.auroc <= cell.auroc_high
 
 
 def test_the_worst_comes_first_and_symmetries_last(matrix):
@@ -110,13 +110,13 @@ def test_a_score_that_prefers_outliers_is_flagged(detector):
 def test_interval_narrows_with_images_and_knows_groups(detector):
     blur = [p for p in probes((1, 8, 8)) if p.name == "overexposed(severity=5)"]
     few, many = (probe_matrix(detector, digits("val", n), blur).rows[0].cells[DETECTOR] for n in (40, 320))
-    assert many.high - many.low < 0.6 * (few.high - few.low)
+    assert many.auroc_high - many.auroc_low < 0.6 * (few.auroc_high - few.auroc_low)
     images = digits("val", 40)
     doubled = images.repeat(4, 1, 1, 1)  # the same forty parts four times are no more evidence
     grouped = (
         probe_matrix(detector, doubled, blur, groups=[str(i % 40) for i in range(160)]).rows[0].cells[DETECTOR]
     )
-    assert grouped.high - grouped.low > 0.7 * (few.high - few.low)
+    assert grouped.auroc_high - grouped.auroc_low > 0.7 * (few.auroc_high - few.auroc_low)
 
 
 def test_bad_images_are_refused(detector):

@@ -67,7 +67,7 @@ def test_one_picture_of_a_part_counts_as_in_calibration():
     import numpy as np
     import pandas as pd
 
-    table = pd.DataFrame({"class": ["good"] * 5 + ["bad"]})
+    table = pd.DataFrame({"class_name": ["good"] * 5 + ["bad"]})
     marks, groups = ["9", "1", "5", "5", "2", "0"], np.array(["a", "a", "b", "c", "d", "a"])
     images = Judged(table, np.array([False] * 5 + [True]), groups, None, marks)
     assert _counted(images, np.array([True, False, True, True, False, True])) == (1, 3)

@@ -15,7 +15,7 @@ from robustbench_lite.cli.outliers_judge import _lines, _verdict
     ],
 )
 def test_the_verdict_in_words(verdict, alarms, n, said):
-    assert _verdict({"verdict": verdict, "false_alarms": alarms, "n": n}, 0.01) == said
+    assert _verdict({"verdict": verdict, "n_false_alarms": alarms, "n": n}, 0.01) == said
 
 
 @pytest.mark.parametrize(("rate", "said"), [(0.0, "at least 0.2%, if"), (0.1, "50.0% (0.2% to 100.0%), if")])
@@ -32,7 +32,7 @@ def test_an_alarm_is_not_called_certain_where_no_false_one_was_seen(rate, said):
         "pixel_auroc": None,
         "false_alarms_promised": 0.01,
         "defect_rate": 0.01,
-        "promise": {"verdict": "kept", "false_alarms": 0, "n": 10},
+        "promise": {"verdict": "kept", "n_false_alarms": 0, "n": 10},
     }
     lines = _lines(result)
     assert any(f"true with probability {said}" in line for line in lines)

@@ -19,8 +19,8 @@ def match(verdict="PASS", condition="night(severity=3)", run="runs/new", **chang
         "metric": "accuracy",
         "n": 1000,
         "value": 0.93,
-        "low": 0.915,
-        "high": 0.945,
+        "ci_low": 0.915,
+        "ci_high": 0.945,
         "verdict": verdict,
         "words": WORDS[verdict],
     }

@@ -118,7 +118,7 @@ def test_json_has_everything(made):
     night = next(d for d in run["differences"] if d["condition"] == "night")
     assert (night["before"], night["after"]) == (0.8, 0.6)
     assert (night["n"], night["broken"], night["mended"]) == (100, 25, 5)
-    assert night["p_holm"] == pytest.approx(8 * night["p"])
+    assert night["p_change_holm"] == pytest.approx(8 * night["p_change"])
     assert night["beyond_chance"]
     assert len(night["broken_images"]) == 25
     assert night["broken_images"][0]["file"] == "digit-0.png"
@@ -142,7 +142,7 @@ def test_csv_is_read_back(made):
     assert len(rows) == 16
     night = next(row for row in rows if row["condition"] == "night")
     expected = next(d for d in found.compared[0].differences if d.condition == "night")
-    for name in ("before", "after", "difference", "low", "high", "p", "p_holm"):
+    for name in ("before", "after", "difference", "ci_low", "ci_high", "p_change", "p_change_holm"):
         assert float(night[name]) == getattr(expected, name)
     assert night["beyond_chance"] == "1"
     images = list(csv.DictReader(io.StringIO(changed_csv(found, changed))))

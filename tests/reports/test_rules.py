@@ -32,22 +32,25 @@ def test_the_sentence_has_the_limit_that_was_asked():
 
 def test_the_worst_match_comes_first_also_of_those_that_pass():
     matches = [
-        match(condition="far", bound="min", limit=0.5, low=0.9),
-        match(condition="near", bound="min", limit=0.5, low=0.51, value=0.6),
-        match(condition="between", bound="min", limit=0.5, low=0.7),
+        match(condition="far", bound="min", limit=0.5, ci_low=0.9),
+        match(condition="near", bound="min", limit=0.5, ci_low=0.51, value=0.6),
+        match(condition="between", bound="min", limit=0.5, ci_low=0.7),
     ]
     (row,) = rules.rows(report(result(min=0.5, matches=matches)))
     assert [line.condition for line in row.lines] == ["near", "between", "far"]
     assert row.value == "60.00 %"
     at_most = [
-        match(condition=name, bound="max", limit=0.5, low=0, high=high) for name, high in (("a", 0.1), ("b", 0.4))
+        match(condition=name, bound="max", limit=0.5, ci_low=0, ci_high=high)
+        for name, high in (("a", 0.1), ("b", 0.4))
     ]
     (row,) = rules.rows(report(result(min=None, max=0.5, matches=at_most)))
     assert [line.condition for line in row.lines] == ["b", "a"]
 
 
 def test_bounds_beyond_all_are_no_per_cent():
-    endless = match("INCONCLUSIVE", metric="mce", bound="max", limit=1.0, value=0.8, low=0.5, high=float("inf"))
+    endless = match(
+        "INCONCLUSIVE", metric="mce", bound="max", limit=1.0, value=0.8, ci_low=0.5, ci_high=float("inf")
+    )
     rule = {"metric": "mce", "min": None, "max": 1.0}
     (row,) = rules.rows(report(result(verdict="INCONCLUSIVE", matches=[endless], **rule)))
     assert row.interval == "50.00 % to beyond all"
@@ -63,13 +66,13 @@ def test_words_stand_beside_columns_only_where_they_say_more():
     assert more({"min": 0.9}, bound="min", limit=0.9) == {False}
     assert more({"min": 0.9, "min_n": 2000}, verdict="INCONCLUSIVE", bound="min", limit=0.9) == {True}
     assert more({"max_drop": 0.1}, bound="max_drop", limit=0.1) == {True}  # from where to where
-    assert more({"min": 0.9}, verdict="ERROR", value=None, low=None, high=None) == {True}
+    assert more({"min": 0.9}, verdict="ERROR", value=None, ci_low=None, ci_high=None) == {True}
 
 
 def test_what_a_check_saw_is_told_once():
     def stopped(condition, check="zero_gradients"):
         words = f"the trust check {check} triggered on {condition}: 12 of 100 images."
-        return match("ERROR", condition, value=None, low=None, high=None, words=words)
+        return match("ERROR", condition, value=None, ci_low=None, ci_high=None, words=words)
 
     found = report(result(verdict="ERROR", matches=[stopped("a"), stopped("b"), stopped("c", "noise")]))
     (row,) = rules.rows(found)

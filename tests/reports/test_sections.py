@@ -70,7 +70,7 @@ def test_a_rule_that_only_warns_does_not_decide(make_run):
 def test_the_gate_table_has_value_interval_limit_n_and_what_next(make_run):
     matches = [
         match("PASS", "night(severity=1)"),
-        match("FAIL", "night(severity=5)", value=0.4, low=0.3, high=0.5),
+        match("FAIL", "night(severity=5)", value=0.4, ci_low=0.3, ci_high=0.5),
     ]
     gates = report(
         result("night", "FAIL", matches=matches, note="Agreed with the line.", where={"condition": "night(*)"}),
@@ -138,7 +138,7 @@ def test_the_difference_to_the_baseline_stands_beside_every_condition(make_run, 
     found = {d.condition: d for d in differences(run, baseline)}
     clean = found["clean"]
     assert (clean.broken, clean.mended) == (0, 37)
-    low, high = (f"{100 * end:+.1f}" for end in (clean.low, clean.high))
+    low, high = (f"{100 * end:+.1f}" for end in (clean.ci_low, clean.ci_high))
     assert f"+37.0 * {low} to {high} 0, 37" in words
     assert f"({sum(d.beyond_chance for d in found.values())} of 8;" in words
     assert "other.safetensors" in words
@@ -163,9 +163,9 @@ GUARD = {
     "input_shape": [1, 8, 8],
     "members": {"pca": 1.0},
     "threshold": 3.0,
-    "false_alarms": 0.05,
-    "false_alarms_low": 0.02,
-    "false_alarms_high": 0.09,
+    "false_alarms_promised": 0.05,
+    "false_alarms_promised_low": 0.02,
+    "false_alarms_promised_high": 0.09,
     "n_calibrated": 200,
     "n_seen": 0,
     "without_gradient": [],

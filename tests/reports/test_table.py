@@ -162,10 +162,14 @@ def test_breaking_points_have_a_table_that_fits_80_columns(make_run):
         "severities": [1.0, 2.5, 3.0, 5.0],
     }
     never = BreakingPoint(
-        **point | {"shift": "jpeg(quality=3)"}, severity=None, low=1, high=None, notes=["does not fall below"]
+        **point | {"shift": "jpeg(quality=3)"},
+        severity=None,
+        ci_low=1,
+        ci_high=None,
+        notes=["does not fall below"],
     )
     run.record.breaking_points += [
-        BreakingPoint(**point, severity=2.5, low=1, high=3, notes=["not monotone"]),
+        BreakingPoint(**point, severity=2.5, ci_low=1, ci_high=3, notes=["not monotone"]),
         never,
     ]
     console = Console(width=80, file=io.StringIO())
