@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
@@ -10,10 +11,22 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+import typer.main
+import typer.testing
 
 from robustbench_lite.__main__ import main
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built_once():
+    """Typer makes all commands anew for every call: half of the time of one that only refuses its input."""
+    once = functools.cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", once)
+        patch.setattr(typer.testing, "_get_command", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
