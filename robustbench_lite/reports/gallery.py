@@ -12,6 +12,7 @@ from robustbench_lite.runs import Run
 
 PER_CONDITION = 6
 IN_ALL = 200
+ALL_OPEN, WORST_OPEN = 8, 3  # conditions: up to so many are unfolded all, of more the worst
 
 
 class Shown(NamedTuple):
@@ -38,8 +39,15 @@ class Gallery(NamedTuple):
 
 
 def values(view: View) -> Values:
-    """Section 6 of the page: worst and ordinary examples."""
-    return {"gallery": gallery(view.run)}
+    """Section 6 of the page: worst and ordinary examples; of many conditions those that cost most are unfolded."""
+    found = gallery(view.run)
+    accuracy = {str(r["condition"]): float(r["accuracy"]) for r in view.results}
+    specs = sorted((spec for spec, _ in found.conditions), key=lambda spec: accuracy.get(spec, 1.0))
+    return {
+        "gallery": found,
+        "opened": specs if len(specs) <= ALL_OPEN else specs[:WORST_OPEN],
+        "told": {spec: f"{percent(accuracy.get(spec))} right" for spec in specs},
+    }
 
 
 def gallery(run: Run) -> Gallery:

@@ -45,6 +45,7 @@ _SECTIONS = (
     ("attacks", "Attacks, and trust in the numbers", attacks.values),
     ("evidence", "Evidence", evidence.values),
 )
+_MOST = 20  # rows of a table that stands unfolded, but for the first of all
 
 
 class Section(NamedTuple):
@@ -53,6 +54,7 @@ class Section(NamedTuple):
     id: str
     title: str
     body: Markup = Markup()
+    open: bool = False  # also where the sections of its part are folded
 
 
 class Part(NamedTuple):
@@ -62,6 +64,7 @@ class Part(NamedTuple):
     contents: Sequence[Section] = ()
     id: str = ""
     title: str = ""
+    folds: bool = False  # the sections: of several runs they would bury each other
 
 
 def html_report(
@@ -122,7 +125,7 @@ def _parts(templates: Environment, found: list[View], about: ReportConfig) -> li
         return [Part(first), Part(sections, sections)]
     first.append(section("beside", "Side by side", beside.values(found)))
     each = [
-        Part(sections, sections, f"run-{view.mark.lower()}", f"{view.name} on {view.record.data.spec}")
+        Part(sections, sections, f"run-{view.mark.lower()}", f"{view.name} on {view.record.data.spec}", True)
         for view in found
         for sections in [_sections(templates, view)]
     ]
@@ -134,8 +137,9 @@ def _sections(templates: Environment, view: View) -> list[Section]:
     sections = []
     for number, (name, title, values) in enumerate(_SECTIONS, 2):
         template = templates.get_template(f"{name}.html.j2")
-        body = template.render(view=view, record=view.record, results=view.results, **values(view))
-        sections.append(Section(view.prefix + name, f"{view.mark}{number} {title}", Markup(body)))
+        body = template.render(most=_MOST, view=view, record=view.record, results=view.results, **values(view))
+        heading = f"{view.mark}{number} {title}"
+        sections.append(Section(view.prefix + name, heading, Markup(body), open=name == "untested"))
     return sections
 
 

@@ -27,7 +27,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(drawing=severity, shapes=rules.SHAPES, heat=pictures.HEAT)
+    made.globals.update(code=_code, drawing=severity, shapes=rules.SHAPES, heat=pictures.HEAT)
     made.filters.update(
         number=words.number,
         parameters=_parameters,
@@ -44,6 +44,10 @@ def _breakable(spec: str) -> Markup:
     """A spec that may be broken after a bracket or comma rather than anywhere."""
     parts = re.split(r"(?<=[(,])", words.plain(spec))
     return Markup("<wbr>").join(parts)
+
+
+def _code(spec: str) -> Markup:
+    return Markup("<code>{}</code>").format(_breakable(spec))
 
 
 def _points(drop: float | None) -> str:

@@ -24,9 +24,13 @@ def triggered(run: Run) -> list[tuple[str, CheckRecord]]:
 
 def summary(run: Run) -> str:
     """``10 of 10 passed``, or how many triggered or did not run; empty for a run without checks."""
-    counts = Counter(check.status for _, checks in sections(run) for check in checks)
+    checks = [check for _, found in sections(run) for check in found]
+    return counted(checks) if checks else ""
+
+
+def counted(checks: list[CheckRecord]) -> str:
+    """The same of some checks."""
+    counts = Counter(check.status for check in checks)
     n = counts.total()
-    if not n:
-        return ""
     others = [f"{counts[status]} {status}" for status in ("triggered", "not run") if counts[status]]
     return ", ".join([f"{counts['passed']} of {n} passed", *others])

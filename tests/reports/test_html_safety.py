@@ -27,7 +27,7 @@ def test_the_policy_allows_style_and_script_of_the_page_and_nothing_else(make_ru
         assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
     assert rules["img-src"] == "data:"
     assert page.all("script") == [{}]
-    assert len(page.text("script")[0].encode()) <= 3072
+    assert len(page.text("script")[0].encode()) <= 4096
     assert not page.all("link")
     for _, attributes in page.elements:
         assert "style" not in attributes

@@ -34,6 +34,22 @@
     });
   }
 
+  // A link leads to a section that may be folded.
+  onhashchange = () => {
+    const found = document.getElementById(location.hash.slice(1))?.querySelector(":scope > details");
+    if (found) found.open = true;
+  };
+  onhashchange();
+  // Browsers that do not know ::details-content would print folded parts without their contents.
+  const folded = [];
+  onbeforeprint = () => {
+    folded.push(...document.querySelectorAll("details:not([open])"));
+    for (const part of folded) part.open = true;
+  };
+  onafterprint = () => {
+    for (const part of folded.splice(0)) part.open = false;
+  };
+
   const dialog = document.querySelector("dialog");
   const examples = [...document.querySelectorAll(".pictures")];
   let shown = 0;
