@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from robustbench_lite import checks
+from robustbench_lite.agreeing import differing
 from robustbench_lite.metrics import robustness_curve
 from robustbench_lite.records import CheckRecord, ConditionRecord, CurvePoint, DataRecord, Example, RunRecord
 from robustbench_lite.rng import stable_hash
@@ -49,6 +50,7 @@ def merged_record(shards: Sequence[Run], samples: pd.DataFrame, identity: str) -
             "status": status,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "argv": _unsharded(first.argv),
+            "model": first.model.model_copy(update={"notes": _all(r.model.notes for r in records)}),
             "data": data,
             "seconds": round(sum(r.seconds for r in records), 3),
             "conditions": conditions,
@@ -59,6 +61,7 @@ def merged_record(shards: Sequence[Run], samples: pd.DataFrame, identity: str) -
             "checks": network,
             "examples": _examples(records),
             "resumed": sum(r.resumed for r in records),
+            "unfinished": "",
             "shard": None,
             "merged": [r.id for r in records],
         }
@@ -89,7 +92,7 @@ def _data(records: Sequence[RunRecord], missing: Sequence[str]) -> DataRecord:
     """Of all images; what every shard has found damaged before it began stands once."""
     first = records[0].data
     skipped = {(s["file"], s["reason"]): s for record in records for s in record.data.skipped}
-    notes = list(dict.fromkeys(note for record in records for note in record.data.notes))
+    notes = _all(record.data.notes for record in records)
     used = sum(record.data.n_used for record in records)
     if missing:
         notes.append(f"merged without shard {', '.join(missing)}: {used} of {first.n_asked} images are in it")
@@ -99,12 +102,20 @@ def _data(records: Sequence[RunRecord], missing: Sequence[str]) -> DataRecord:
     for what, seen in (("devices", {r.device for r in records}), ("versions", {str(r.packages) for r in records})):
         if len(seen) > 1:
             notes.append(f"the shards were computed with different {what}: last digits may differ")
+    others = differing(records)
+    if others:
+        notes.append(f"the shards differ in {', '.join(others)}: what {_name(records[0])} says stands here")
     saved = any(condition.saved for record in records for condition in record.conditions)
     if saved:
         notes.append("images that were saved are in the folders of the shards")
     return first.model_copy(
         update={"n_used": used, "n_skipped": len(skipped), "skipped": list(skipped.values()), "notes": notes}
     )
+
+
+def _all(parts: Iterable[Sequence[str]]) -> list[str]:
+    """What is in any, once."""
+    return list(dict.fromkeys(text for part in parts for text in part))
 
 
 def _condition(
@@ -151,7 +162,7 @@ def _checks(parts: Sequence[Sequence[CheckRecord]], names: Sequence[str]) -> lis
 
 
 def _check(told: Sequence[tuple[str, CheckRecord]], count: int) -> CheckRecord:
-    """One check of all shards that have it; what was seen says in which."""
+    """One check of all shards that have it; what was seen says in which, and where it did not run."""
     for status in ("triggered", "passed", "not run"):
         same = [(name, check) for name, check in told if check.status == status]
         if same:
@@ -162,6 +173,10 @@ def _check(told: Sequence[tuple[str, CheckRecord]], count: int) -> CheckRecord:
     first = same[0][1]
     if len(seen) == 1 and len(same) == count:  # all say the same
         return first
+    if status == "passed":
+        for name, check in told:
+            if check.status == "not run":
+                seen.setdefault(f"not run, {check.seen}", []).append(name)
     words = " ".join(f"{', '.join(where)}: {text}" for text, where in seen.items())
     return first.model_copy(update={"seen": words})
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from robustbench_lite.agreeing import check_alike, check_rows, part
 from robustbench_lite.errors import InputError
 from robustbench_lite.merged_record import merged_record, missing_shards
 from robustbench_lite.run_folder import RunFolder, new_id
@@ -13,26 +14,6 @@ from robustbench_lite.runs import Run, read_run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from robustbench_lite.records import RunRecord
-
-# What must be the same in all shards: in words, and how it is read from the record.
-_ALIKE: dict[str, Callable[[RunRecord], Any]] = {
-    "number of shards": lambda r: r.shard and r.shard.count,
-    "network (its weights)": lambda r: r.model.weights_sha256,
-    "network": lambda r: r.model.spec if r.model.weights_sha256 == "unknown" else None,
-    "normalisation": lambda r: (r.model.mean, r.model.std),
-    "images": lambda r: (r.data.manifest_sha256, r.data.n_asked, r.shard and r.shard.n_whole),
-    "classes": lambda r: r.data.class_names,
-    "image shape": lambda r: r.data.image_shape,
-    "seed": lambda r: r.seed,
-    "rounding to 8 bits": lambda r: r.as_8bit,
-    "batch size": lambda r: r.config.get("batch_size"),
-    "conditions": lambda r: [c.spec for c in r.conditions],
-    "detector": lambda r: r.detector and (r.detector.sha256, r.detector.threshold, r.detector.members),
-    "dtype": lambda r: r.dtype,
-    "code": lambda r: r.code_sha256,
-}
 
 
 def merge(runs: Sequence[Run | Path | str], out: Path | str, *, allow_missing: bool = False) -> Run:
@@ -47,8 +28,8 @@ def merge(runs: Sequence[Run | Path | str], out: Path | str, *, allow_missing: b
         allow_missing: merge what is there, with the status ``interrupted``, which no gate passes.
 
     Raises:
-        InputError: a run is no shard, or unfinished; two differ in what they ran, or overlap; one is missing; a
-            folder is damaged, or ``out`` is taken.
+        InputError: a run is no shard, or unfinished; two differ in what they ran, or overlap; one is missing, or
+            has not the rows that its record says; a folder is damaged, or ``out`` is taken.
     """
     opened = [run if isinstance(run, Run) else read_run(run) for run in runs]
     shards = _checked(opened, allow_missing=allow_missing)
@@ -79,6 +60,10 @@ def _checked(runs: Sequence[Run], *, allow_missing: bool) -> list[Run]:
         if run.record.shard is None:
             what = "has been merged already" if run.record.merged else "is no shard: it has all images"
             raise InputError(f"{run.path} {what}.", "Shards are made with --shard 1/4 and so on.")
+        if run.record.searches or run.record.breaking_points:
+            raise InputError(
+                f"{run.path} is of a search, which looks at all images together.", "Search without --shard."
+            )
     seen: dict[str, Run] = {}
     for run in runs:
         if run.record.id in seen:
@@ -88,28 +73,21 @@ def _checked(runs: Sequence[Run], *, allow_missing: bool) -> list[Run]:
         seen[run.record.id] = run
     first, *others = runs
     for run in others:
-        _check_alike(first, run)
+        check_alike(first, run)
     places = [(run.record.shard.index, run) for run in runs if run.record.shard]
     placed: dict[int, Run] = {}
     for index, run in sorted(places, key=lambda place: place[0]):
         if index in placed:
             raise InputError(
-                f"{placed[index].path} and {run.path} overlap: both are shard {_part(run)}.", "Leave one out."
+                f"{placed[index].path} and {run.path} overlap: both are shard {part(run.record)}.",
+                "Leave one out.",
             )
         placed[index] = run
     shards = list(placed.values())
     if not allow_missing:
         _check_complete(shards)
+    check_rows(shards)
     return shards
-
-
-def _check_alike(first: Run, run: Run) -> None:
-    differing = [what for what, said in _ALIKE.items() if said(first.record) != said(run.record)]
-    if differing:
-        raise InputError(
-            f"{first.path} and {run.path} are no shards of one run: they differ in {', '.join(differing)}.",
-            "Give the shards of one run.",
-        )
 
 
 def _check_complete(shards: Sequence[Run]) -> None:
@@ -122,14 +100,9 @@ def _check_complete(shards: Sequence[Run]) -> None:
     for run in shards:
         if run.record.status != "done":
             raise InputError(
-                f"{run.path}, shard {_part(run)}, is unfinished ({run.record.status}).",
+                f"{run.path}, shard {part(run.record)}, is unfinished ({run.record.status}).",
                 "Finish it with --resume, or merge what is there with --allow-missing: no gate passes that.",
             )
-
-
-def _part(run: Run) -> str:
-    shard = run.record.shard
-    return f"{shard.index}/{shard.count}" if shard else ""
 
 
 def _rows(shards: Sequence[Run]) -> pd.DataFrame:

@@ -187,3 +187,23 @@ def write_made(folder: Path, made: Made, images=None) -> Run:
     target = RunFolder(folder)
     target.commit(whole, rows(made), files)
     return read_run(folder)
+
+
+def write_shards(folder: Path, made: Made, count: int = 2, batch_size: int = 8) -> list[Run]:
+    """The shards of a made-up run, ``folder/1`` and so on, as ``--shard`` makes them."""
+    whole, written = rows(made), []
+    for index in range(1, count + 1):
+        mine = whole[whole["index"] // batch_size % count == index - 1]
+        said = record(made)
+        n = len(mine) // len(made.conditions)
+        said["conditions"] = [{**condition, "n": n} for condition in said["conditions"]]
+        said |= {
+            "id": f"{said['id'][:-1]}{index}",
+            "config": {"batch_size": batch_size, **said["config"]},
+            "data": {**said["data"], "n_used": n},
+            "shard": {"index": index, "count": count, "n_whole": made.n},
+        }
+        target = RunFolder(folder / str(index))
+        target.commit(RunRecord.model_validate(said), mine, {})
+        written.append(read_run(folder / str(index)))
+    return written
