@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from robustbench_lite.classifiers.pieces import default_batch
 from robustbench_lite.errors import InputError
 from robustbench_lite.identity import identity_of
+from robustbench_lite.locking import Claim
 from robustbench_lite.recording import detector_sha256
 from robustbench_lite.run_folder import RunFolder, check_place
 from robustbench_lite.sharding import WHOLE, Shard
@@ -49,7 +50,8 @@ def begun(
         as_8bit, save_images, resume: as for ``runner.run``.
 
     Raises:
-        InputError: the place is taken or cannot be written, or there is no going on.
+        InputError: the place is taken, another process is about to write there, it cannot be written, or there is
+            no going on.
     """
     if resume and save_images:
         raise InputError(
@@ -70,11 +72,13 @@ def begun(
             raise
         return None, RunFolder(path)
     goes_on = name_of(identity) if resume else ""
-    check_place(path, goes_on)  # before anything is discarded
-    store = opened(path.parent, identity, resume=resume)
+    check_place(path, goes_on)  # before anything is made or discarded
+    claim, store = Claim(path), None
     try:
-        return store, RunFolder(path, goes_on if store else "", store.folder if store else None)
+        store = opened(path.parent, identity, resume=resume)
+        return store, RunFolder(path, goes_on if store else "", store.folder if store else None, claim)
     except BaseException:
+        claim.give_up()
         if store:
             store.close()
         raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite.errors import InputError
+from robustbench_lite.locking import Claim
 from robustbench_lite.records import RunRecord
 from robustbench_lite.run_rows import write_rows
 from robustbench_lite.runs import read_record
@@ -66,13 +67,25 @@ class RunFolder:
         path: where the run will be.
         goes_on: as for ``check_place``.
         drafts: a folder beside it for the draft; None: its parent.
+        claim: to the path, given up in the end; None: it is made here.
 
     Raises:
-        InputError: the place is taken or cannot be written, said before anything is computed.
+        InputError: the place is taken, another process is about to write there, or it cannot be written; said
+            before anything is computed.
     """
 
-    def __init__(self, path: Path, goes_on: str = "", drafts: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, goes_on: str = "", drafts: Path | None = None, claim: Claim | None = None
+    ) -> None:
         self.path = path
+        self._claim = claim or Claim(path)
+        try:
+            self._begin(path, goes_on, drafts)
+        except BaseException:
+            self._claim.give_up()
+            raise
+
+    def _begin(self, path: Path, goes_on: str, drafts: Path | None) -> None:
         self._replaces = check_place(path, goes_on)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +113,7 @@ class RunFolder:
         (self._work / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self._work.chmod(0o777 & ~_umask())
         self._put()
+        self._claim.give_up()
         return self.path
 
     def _put(self) -> None:
@@ -119,6 +133,7 @@ class RunFolder:
     def discard(self) -> None:
         """Remove what was begun."""
         shutil.rmtree(self._work, ignore_errors=True)
+        self._claim.give_up()
 
 
 def _refused(path: Path, error: OSError) -> InputError:

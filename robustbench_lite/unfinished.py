@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import shutil
 import struct
 import time
@@ -15,12 +14,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from robustbench_lite.journal import Journal, Place
+from robustbench_lite.locking import locked
 from robustbench_lite.units import Unit, headers_of, pack, unpack
-
-try:
-    import fcntl
-except ImportError:  # not there on Windows: two equal runs at once are then the user's care
-    fcntl = None  # type: ignore[assignment]
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +170,7 @@ def opened(parent: Path, identity: Mapping[str, str], *, resume: bool) -> Store 
     """
     folder = parent / name_of(identity)
     try:
-        lock = _locked(folder)
+        lock = locked(folder / _LOCK)
         if lock is None:
             _log.warning(
                 "warning: the same run is going on in another process: this one keeps no finished batches for "
@@ -218,32 +213,3 @@ def _differing(identity: Mapping[str, str], units: Path) -> list[str]:
         f"{name} ({before}, now {now})" if len(before) + len(now) <= 40 else name
         for name, (before, now) in values.items()
     ]
-
-
-def _locked(folder: Path) -> IO[bytes] | None:
-    """The lock of a folder, which is made if need be; None if another process holds it.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file = (folder / _LOCK).open("ab")
-        except FileNotFoundError:  # removed in between by the run that has just finished
-            continue
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its file may have gone with the folder of a run that has just finished.
-            if os.path.samestat(os.fstat(file.fileno()), (folder / _LOCK).stat()):
-                return file
-        except BlockingIOError:
-            file.close()
-            return None
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            file.close()
-            raise
-        file.close()

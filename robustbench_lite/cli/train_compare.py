@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from robustbench_lite.training.shifting import ShiftRange
     from robustbench_lite.types import Condition
 
+FOLDER = Path("compared")  # without --out
 MOST_JUDGED = 500  # images: the attack that judges is dearer than many a training
 _NORMS = ("linf", "l2", "l1")
 
 
 def run_comparison(common: Common, asked: Asked) -> None:
     """Train a network by every recipe that was named, and print what each gains and costs."""
-    folder = common.out or Path("compared")
+    folder = common.out or FOLDER
     check_folder(folder, asked, what="a comparison")
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from robustbench_lite.inputs import Inputs
     from robustbench_lite.protocols import Progress
 
+FOLDER = Path("folds")  # without --out
+
 
 def run_protocol(common: Common, asked: Asked) -> None:
     """Train and judge a network per fold, and print what they come to."""
-    folder = common.out or Path("folds")
+    folder = common.out or FOLDER
     _check_asked(common, asked, folder)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading", quiet=common.quiet):

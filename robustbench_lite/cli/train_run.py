@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustbench_lite import console
+from robustbench_lite.cli import train_compare, train_protocol
 from robustbench_lite.cli.options import Common
 from robustbench_lite.cli.train_classifier import train_classifier
-from robustbench_lite.cli.train_compare import run_comparison
 from robustbench_lite.cli.train_generator import generator_of, run_generator_training
 from robustbench_lite.cli.train_inputs import architecture_of
-from robustbench_lite.cli.train_protocol import run_protocol
 from robustbench_lite.cli.train_stopping import check_place, stopped
 from robustbench_lite.errors import InputError
+from robustbench_lite.locking import claimed
 from robustbench_lite.training.allocating import keep_freed_memory
+
+_FILE = Path("net.safetensors")  # without --out
 
 
 class Asked(NamedTuple):
@@ -37,21 +40,29 @@ class Asked(NamedTuple):
 
 
 def run_training(common: Common, asked: Asked) -> None:
-    """Train on the train split, choose on the val split, write the file."""
+    """Train on the train split, choose on the val split, write the file; no other process does so meanwhile."""
     keep_freed_memory()
     _check_mode(common, asked)
+    usual = _FILE
+    if asked.compare is not None or asked.protocol is not None:
+        usual = train_protocol.FOLDER if asked.compare is None else train_compare.FOLDER
+    with nullcontext() if common.dry_run else claimed(common.out or usual):
+        _run(common, asked)
+
+
+def _run(common: Common, asked: Asked) -> None:
     if asked.compare is not None:
-        run_comparison(common, asked)
+        train_compare.run_comparison(common, asked)
         return
     if asked.protocol is not None:
-        run_protocol(common, asked)
+        train_protocol.run_protocol(common, asked)
         return
     if common.split not in ("auto", "test"):
         raise InputError(
             f"--split {common.split} means nothing to training.",
             "It learns from train, chooses on val, and reports on test.",
         )
-    out = common.out or Path("net.safetensors")
+    out = common.out or _FILE
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out} must end in .safetensors.", f"For example --out {out.stem}.safetensors.")
     if out.is_dir():

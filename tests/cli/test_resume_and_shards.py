@@ -139,6 +139,18 @@ def test_interrupted_and_resumed_in_the_same_folder(rb, own):
     assert "exists already" in again.err
 
 
+def test_a_second_run_with_the_same_out_is_refused_and_the_first_goes_on(rb, refused, own):
+    first = begun(*EVAL, "--out", "jobs/run", late=1)
+    wait(own, 1, first.is_alive)
+    for more in ((), ("--seed", "1"), ("--resume",)):  # equal or not
+        assert "another process is writing jobs/run." in refused(*EVAL, *more, "--out", "jobs/run")
+    first.join()
+    assert first.exitcode == 0
+    assert calls(own) == BATCHES
+    assert [p.name for p in (own / "jobs").iterdir()] == ["run"]
+    assert "exists already" in refused(*EVAL, "--out", "jobs/run")
+
+
 def test_two_shards_at_once_in_one_folder_share_nothing(rb, own, caplog):
     first = begun(*EVAL, "--shard", "1/2", "--out", "runs/1", late=60)
     wait(own, 1, first.is_alive)

@@ -1,0 +1,85 @@
+"""One process at a time writes to a place."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_runs import Made, write_shards
+from typer.testing import CliRunner
+
+from robustbench_lite.cli.app import app
+from robustbench_lite.errors import InputError
+from robustbench_lite.locking import Claim, claimed
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+HOLD = """
+import sys, time; from pathlib import Path
+from robustbench_lite.locking import Claim
+claim = Claim(Path(sys.argv[1])); print("mine", flush=True); time.sleep(60)
+"""
+
+
+def test_a_place_is_refused_until_the_process_that_has_it_ends_even_by_a_kill(tmp_path):
+    place = tmp_path / "runs" / "run"
+    with subprocess.Popen([sys.executable, "-c", HOLD, place], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "mine\n"
+        with pytest.raises(InputError, match=r"another process is writing .*run\."):
+            Claim(place)
+        Claim(tmp_path / "runs" / "another").give_up()
+        other.kill()
+    assert [p.name for p in place.parent.iterdir()] == [".run.lock"]
+    Claim(place).give_up()
+    assert list(place.parent.iterdir()) == []
+
+
+def test_a_claim_leaves_no_empty_folder_that_it_made(tmp_path):
+    with claimed(tmp_path / "a" / "b" / "run"):
+        assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == [".run.lock"]
+    assert list(tmp_path.iterdir()) == []
+    with claimed(tmp_path / "a" / "b" / "run"):
+        (tmp_path / "a" / "kept").touch()
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["kept"]
+
+
+def test_where_no_lock_can_be_made_there_is_none(tmp_path):
+    (tmp_path / "file").touch()
+    with claimed(tmp_path / "file" / "run"), claimed(tmp_path / ("long" * 63)):  # too long with .lock
+        pass
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--data", "digits", "--limit", "20", "--out", "net.safetensors"),
+        ("train", "--compare", "standard", "--out", "net.safetensors"),
+        ("train", "--protocol", "kfold(k=2)", "--out", "net.safetensors"),
+        ("eval", "--on", "flip", "--limit", "10", "--out", "net.safetensors"),
+        ("eval", "--on", "flip", "--limit", "10", "--out", "net.safetensors", "--resume"),
+    ],
+    ids=" ".join,
+)
+def test_commands_refuse_what_another_process_writes_before_they_compute(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    with claimed(Path("net.safetensors")):
+        done = CliRunner().invoke(app, words)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "error: another process is writing net.safetensors." in done.stderr
+        assert [p.name for p in tmp_path.iterdir()] == [".net.safetensors.lock"]
+
+
+def test_so_does_a_merge(tmp_path):
+    parts = [str(run.path) for run in write_shards(tmp_path, Made(n=20))]
+    with claimed(tmp_path / "whole"):
+        done = CliRunner().invoke(app, ["merge", *parts, "--out", str(tmp_path / "whole")])
+    assert done.exit_code == 2
+    assert "another process is writing" in done.stderr
+    assert CliRunner().invoke(app, ["merge", *parts, "--out", str(tmp_path / "whole")]).exit_code == 0
+
+
+def test_a_dry_run_claims_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with claimed(Path("net.safetensors")):
+        words = ["train", "--data", "digits", "--limit", "20", "--out", "net.safetensors", "--dry-run"]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.stderr
