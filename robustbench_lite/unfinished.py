@@ -69,7 +69,11 @@ class Store:
             self._journal.path.unlink(missing_ok=True)
             self._journal, self._found, self.times = Journal(folder / _UNITS), {}, 0
         self.times += bool(self._found)
-        (folder / _KEY).write_text(json.dumps({**self.identity, "times": str(self.times)}), encoding="utf-8")
+        try:
+            (folder / _KEY).write_text(json.dumps({**self.identity, "times": str(self.times)}), encoding="utf-8")
+        except OSError:
+            if not self._found:  # else the disk is full, and what was finished can be read
+                raise
 
     def _take_up(self) -> None:
         for place, content in self._journal.records():
@@ -194,11 +198,12 @@ def _told(store: Store, parent: Path) -> str:
     if store.taken:
         return f"{store.taken} finished batches are taken up from {store.folder}, not computed again."
     others = [(_differing(store.identity, folder), folder) for folder in parent.glob(f"{PREFIX}*/{_UNITS}")]
+    others = [(changed, units) for changed, units in others if changed]  # its own holds nothing that is whole
     if not others:
         return f"there is no finished work in {parent} to go on with: it starts from the beginning."
     changed, units = min(others, key=lambda other: len(other[0]))
     shown = ", ".join(changed[:_MOST_SHOWN]) + (", …" if len(changed) > _MOST_SHOWN else "")
-    return f"it starts from the beginning: {units.parent} is of a run that differs in {shown or 'nothing'}."
+    return f"it starts from the beginning: {units.parent} is of a run that differs in {shown}."
 
 
 def _differing(identity: Mapping[str, str], units: Path) -> list[str]:
