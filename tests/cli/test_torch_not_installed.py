@@ -12,6 +12,7 @@ from made_runs import Made, write_made
 from packaging.requirements import Requirement
 
 import robustbench_lite
+from robustbench_lite.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,13 @@ def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     for name in ("one", "other"):
         write_made(place / name, Made(record={"id": f"20260101T000000Z-eval-{name}"}))
+    for index in (1, 2):
+        made = Made(
+            record={"id": f"part-{index}", "shard": {"index": index, "count": 2, "n_whole": 100}}, examples=0
+        )
+        whole = write_made(place / f"whole-{index}", made)
+        rows = whole.samples[whole.samples["index"] % 2 == index - 1]
+        RunFolder(place / f"part-{index}").commit(whole.record, rows, {})
     return place
 
 
@@ -86,6 +94,7 @@ def test_it_is_another_environment(python, runs, name):
         ["ls", "suites"],
         ["report", "one"],
         ["report", "one", "other", "--out", "both.html"],
+        ["merge", "part-2", "part-1", "--out", "merged"],
         ["gate", "one", "--min", "accuracy=0.5", "--junit", "gate.xml", "--summary", "gate.md"],
         ["gate", "one", "--baseline", "other", "--max-drop", "accuracy@night(*)=0.5", "--json"],
         ["compare", "one", "other"],
