@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robustbench_lite import console
+from robustbench_lite.cli.conditions import ConditionOption, wanted
 from robustbench_lite.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,10 +36,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A file to write it to. (default: print it)")
     ] = None,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option("--condition", metavar="GLOB", help="Only such conditions: 'night*'. May be repeated."),
-    ] = None,
+    condition: ConditionOption = None,
     samples: Annotated[
         int | None,
         typer.Option(
@@ -63,9 +59,9 @@ def compare(
     from robustbench_lite.comparison import compare as compared
     from robustbench_lite.runs import read_run
 
-    found = compared(
-        [read_run(run) for run in runs], None if baseline is None else read_run(baseline), _wanted(condition)
-    )
+    opened = [read_run(run) for run in runs]
+    reference = None if baseline is None else read_run(baseline)
+    found = compared(opened, reference, wanted(condition, [*opened, *([reference] if reference else [])]))
     if condition and not found.tested:
         raise InputError(
             f"no condition that the runs share matches {', '.join(map(repr, condition))}.",
@@ -104,10 +100,6 @@ def _format(wanted: str | None, out: Path | None) -> str:
     if out is not None and out.is_dir():
         raise InputError(f"{out} is a folder.", "Give a file.")
     return wanted or ending or "table"
-
-
-def _wanted(globs: list[str] | None) -> Callable[[str], bool]:
-    return lambda spec: not globs or any(spec == glob or fnmatchcase(spec, glob) for glob in globs)
 
 
 def _rendered(found: Comparison, changed: list[dict[str, Changed]], format_: str, limit: int) -> str | None:

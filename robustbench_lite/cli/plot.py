@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from robustbench_lite import console
+from robustbench_lite.cli.conditions import ConditionOption, wanted
 from robustbench_lite.errors import InputError, UnknownNameError
 
 
@@ -28,10 +28,7 @@ def plot(
     format_: Annotated[
         str | None, typer.Option("--format", help="svg, png or pdf. (default: svg, or as --out ends)")
     ] = None,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option("--condition", metavar="GLOB", help="Only such conditions: 'night*'. May be repeated."),
-    ] = None,
+    condition: ConditionOption = None,
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="In inches: 6.5x4. (default: suits what is drawn)")
     ] = None,
@@ -56,11 +53,11 @@ def plot(
     inches = None if size is None else _inches(size)
     folder, file, format_ = _place(runs[0], out, format_, kind)
     opened = [read_run(run) for run in runs]
-    wanted = None if not condition else lambda spec: any(spec == g or fnmatchcase(spec, g) for g in condition)
+    chosen = wanted(condition, opened) if condition else None
     missing = []
     for one in KINDS if kind is None else (kind,):
         try:
-            figure = drawn(opened, one, wanted, size=inches, dark=dark)
+            figure = drawn(opened, one, chosen, size=inches, dark=dark)
         except NothingToPlotError as error:
             if kind is not None:
                 raise

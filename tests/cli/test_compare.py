@@ -9,6 +9,10 @@ import json
 import pytest
 from made_runs import Made, write_made
 
+from robustbench_lite.gates.matching import matching
+from robustbench_lite.gates.rule import Where
+from robustbench_lite.runs import read_run
+
 
 @pytest.fixture
 def pair(tmp_path):
@@ -57,6 +61,28 @@ def test_conditions_are_chosen(rb, pair):
     specs = [d["condition"] for d in json.loads(done.out)["runs"][0]["differences"]]
     assert len(specs) == 5
     assert json.loads(done.out)["tested"] == 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("night(severity=3)", ["night"]),
+        ("NIGHT", ["night"]),
+        ("night( severity = 1 )", ["night(severity=1)"]),
+        ("night(*", ["night(severity=1)", "night", "night(severity=5)", "night(severity=2) + pgd(eps=4/255)"]),
+        ("night(severity=2)+pgd(eps=4/255)", ["night(severity=2) + pgd(eps=4/255)"]),
+        ("gaussian-blur(severity=2.0)", ["gaussian_blur(severity=2)"]),
+        ("*[[]*", []),
+    ],
+)
+def test_a_condition_is_named_as_in_a_gate(rb, pair, pattern, meant):
+    done = rb("compare", "a", "b", "--condition", pattern, "--format", "json")
+    if not meant:
+        assert done.code == 2
+        return
+    assert [d["condition"] for d in json.loads(done.out)["runs"][0]["differences"]] == meant
+    in_gates = matching(Where(condition=pattern), read_run(pair / "a").record)
+    assert [condition.spec for condition in in_gates] == meant
 
 
 @pytest.mark.parametrize(
