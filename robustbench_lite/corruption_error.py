@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 from numpy.random import PCG64, Generator
 
+from robustbench_lite.corruption_sets import Corruptions, sets_of
 from robustbench_lite.errors import InputError
-from robustbench_lite.names import PUBLISHED
 from robustbench_lite.runs import Run
 from robustbench_lite.shifts.published_tables import MAIN
-from robustbench_lite.specs import Call, format_call, parse
+from robustbench_lite.specs import parse
 
 # Mean top-1 error of AlexNet over the five severities of the published files of ImageNet-C, from the code of
 # AugMix (google-research/augmix), and its clean error, from table 1 of the paper.
@@ -33,14 +33,11 @@ ALEXNET = dict(
 )
 ALEXNET_CLEAN = 0.435
 
-_LEVELS = 5
 _RESAMPLES = 1000
 _AT_ONCE = 4_000_000  # draws: 32 MB
 _ENDS = (2.5, 97.5)
 
 Array = npt.NDArray[np.float64]
-Corruptions = dict[str, list[str]]
-"""Corruption -> the specs of its five severities."""
 
 
 class Estimate(NamedTuple):
@@ -92,7 +89,7 @@ def suite_errors(run: Run, baseline: Run | None = None) -> list[SuiteError]:
     Raises:
         InputError: the baseline saw other images or conditions, or there is no set to compare.
     """
-    sets = _sets(run)
+    sets = sets_of(run)
     if baseline is not None:
         if not sets:
             raise InputError(
@@ -105,54 +102,39 @@ def suite_errors(run: Run, baseline: Run | None = None) -> list[SuiteError]:
     return [_suite_error(run, suite, corruptions, baseline) for suite, corruptions in sets.items()]
 
 
-class Resampled(NamedTuple):
-    """Means of one published set, of the images as they are (first) and of images drawn again, (1 + B,) each.
+class ImageErrors(NamedTuple):
+    """What the means over the 15 corruptions of a set are of: a row for each image, the clean error first.
 
-    ``reference`` is the mean error of the baseline, None without one; ``groups`` what is drawn together, or None.
+    ``own`` and ``reference`` are (N, 1 + corruptions) of the share of severities that are wrong, ``reference``
+    those of the baseline, or in every row AlexNet's, or None; ``groups`` is (N,), or None.
     """
 
-    n: int
-    groups: npt.NDArray[np.int64] | None
-    mean_error: Array
-    mce: Array | None
-    relative_mce: Array | None
+    own: Array
     reference: Array | None
+    groups: npt.NDArray[np.int64] | None
 
 
-def suites_of(run: Run) -> dict[str, list[str]]:
-    """The specs of every published set of the run, by its own spec without corruption and severity."""
-    return {
-        suite: [spec for levels in corruptions.values() for spec in levels]
-        for suite, corruptions in _sets(run).items()
-    }
-
-
-def resampled_errors(run: Run, suite: str, baseline: Run | None = None) -> Resampled:
-    """The means of ``suite_errors`` for one set, with the draws that their intervals are from.
+def image_errors(run: Run, suite: str, baseline: Run | None = None) -> ImageErrors:
+    """The errors of every image that the means of ``suite_errors`` are over.
 
     Args:
         run: a run that has the set.
-        suite: as ``suites_of`` names it.
+        suite: as ``corruption_sets.suites_of`` names it.
         baseline: as for ``suite_errors``.
 
     Raises:
         InputError: the baseline saw other images or conditions.
     """
-    corruptions = _sets(run)[suite]
+    corruptions = {name: levels for name, levels in sets_of(run)[suite].items() if name in MAIN}
     if baseline is not None:
         data, specs = run.record.data, [spec for levels in corruptions.values() for spec in levels]
         check_baseline(baseline, data.manifest_sha256, data.image_shape, run.record.seed, specs)
-    found = _measured(run, suite, corruptions, baseline)
-    inside = found.inside
-    theirs = None if baseline is None or found.theirs is None else found.theirs[:, 1:][:, inside].mean(axis=1)
-    return Resampled(
-        n=found.n,
-        groups=None if run.record.data.n_groups is None else found.units,
-        mean_error=found.error[:, inside].mean(axis=1),
-        mce=None if np.isnan(found.ce[0, inside]).any() else found.ce[:, inside].mean(axis=1),
-        relative_mce=None if np.isnan(found.relative[0, inside]).any() else found.relative[:, inside].mean(axis=1),
-        reference=theirs,
-    )
+    errors, others = _errors_of_both(run, corruptions, baseline)
+    reference = None if others is None else others.to_numpy()
+    if baseline is None and _is_imagenet(run, suite):
+        reference = np.tile([ALEXNET_CLEAN, *(ALEXNET[name] for name in corruptions)], (len(errors), 1))
+    groups = None if run.record.data.n_groups is None else _units(run, errors)
+    return ImageErrors(errors.to_numpy(), reference, groups)
 
 
 def check_baseline(
@@ -184,24 +166,6 @@ def check_baseline(
         raise InputError(f"the baseline {baseline.path} is not complete: it was {theirs.status}.", remedy)
 
 
-def _sets(run: Run) -> dict[str, Corruptions]:
-    """The sets of a run, by their spec without corruption and severity, less corruptions that lack a level."""
-    sets: dict[str, dict[str, dict[float, str]]] = {}
-    for condition in run.record.conditions:
-        if condition.kind != "shift" or condition.n == 0 or condition.spec.partition("(")[0] not in PUBLISHED:
-            continue
-        (call,) = parse(condition.spec)
-        given = {key: value for key, value in call.arguments.items() if key not in ("corruption", "severity")}
-        levels = sets.setdefault(format_call(Call(call.name, given)), {})
-        corruption, severity = call.arguments["corruption"], float(call.arguments.get("severity", 0))
-        if severity > 0:
-            levels.setdefault(str(corruption), {})[severity] = condition.spec
-    whole = {}
-    for suite, found in sets.items():
-        whole[suite] = {name: [*levels.values()] for name, levels in found.items() if len(levels) == _LEVELS}
-    return {suite: found for suite, found in whole.items() if any(name in MAIN for name in found)}
-
-
 class _Measured(NamedTuple):
     """What the means are of: (1 + B, corruptions) each, the first row of the images as they are."""
 
@@ -216,11 +180,7 @@ class _Measured(NamedTuple):
 
 
 def _measured(run: Run, suite: str, corruptions: Corruptions, baseline: Run | None) -> _Measured:
-    errors = _errors(run, corruptions)
-    others = None if baseline is None else _errors(baseline, corruptions)
-    if others is not None:
-        seen = errors.index.intersection(others.index)
-        errors, others = errors.loc[seen], others.loc[seen]
+    errors, others = _errors_of_both(run, corruptions, baseline)
     units = _units(run, errors)
     mine, theirs, reference = _means(errors, units), None, None
     if baseline is not None and others is not None:
@@ -258,6 +218,17 @@ def _is_imagenet(run: Run, suite: str) -> bool:
     """Whether AlexNet's errors are those of this set on these images, as far as a run can tell."""
     data, classes = run.record.data, len(run.record.data.class_names)
     return parse(suite)[0].name == "imagenet_c" and list(data.image_shape) == [3, 224, 224] and classes == 1000
+
+
+def _errors_of_both(
+    run: Run, corruptions: Corruptions, baseline: Run | None
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    errors = _errors(run, corruptions)
+    if baseline is None:
+        return errors, None
+    others = _errors(baseline, corruptions)
+    seen = errors.index.intersection(others.index)
+    return errors.loc[seen], others.loc[seen]
 
 
 def _errors(run: Run, corruptions: Corruptions) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from robustbench_lite.examples import ExampleKeeper
 from robustbench_lite.guarding import GuardedClassifier, means_both, plan_guarded
 from robustbench_lite.identity import check_store
 from robustbench_lite.probes import Prober
-from robustbench_lite.records import BreakingPoint, CheckRecord, ConditionRecord, Example, GuardRecord
+from robustbench_lite.records import LEFT_OUT, BreakingPoint, CheckRecord, ConditionRecord, Example, GuardRecord
 from robustbench_lite.registry import spec
 from robustbench_lite.run_rows import COLUMNS
 from robustbench_lite.scoring import Hands, Tally
@@ -145,7 +145,7 @@ def evaluate(
     if tallies[0].rows:
         majority = prober.majority(pd.concat(tallies[0].rows))
         network.append(CheckRecord(**majority._asdict()))
-    unprobed = "left out with --no-checks." if status == "done" else "the run was not finished."
+    unprobed = LEFT_OUT if status == "done" else "the run was not finished."
     for tally in (tally for tally in tallies if tally.rows and not tally.checks):
         _check(tally, tallies[0], prober, unprobed)
     frames = [rows for tally in tallies for rows in tally.rows]

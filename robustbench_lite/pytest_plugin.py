@@ -168,15 +168,19 @@ class GatedRun:
     def _judged(self, rules: list[Rule], baseline: Run | Path | str | None) -> GateReport:
         from robustbench_lite.errors import InputError
         from robustbench_lite.gates.gate import gate
+        from robustbench_lite.reports.safe import short, terminal
 
         __tracebackhide__ = True
         if isinstance(baseline, str | Path):
             baseline = self._root / baseline
         folder = self._loaded.path.parent if self._loaded.path else self._root
         try:
-            return gate(self.runs, rules, self._loaded.config.gates, baseline, folder=folder)
+            report = gate(self.runs, rules, self._loaded.config.gates, baseline, folder=folder)
         except InputError as error:
             raise GateError(str(error)) from None
+        for text in report.warnings:
+            warnings.warn(terminal(short(text, 1000)), GateWarning, stacklevel=4)
+        return report
 
     @cached_property
     def _loaded(self) -> Loaded:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 SCHEMA_VERSION = 6
+LEFT_OUT = "left out with --no-checks."  # what a check that was not made has seen
 
 
 class _Strict(BaseModel):

@@ -69,7 +69,7 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
     _tell_of_own_baselines(rules, asked.baseline)
     baselines = baselines_of(rules, folder, asked.baseline) if update != "no" else []
     if update != "no":
-        check_update(runs, baselines)
+        check_update(runs, baselines, settings)
     rules = [rule for rule in rules if not _awaits(rule, baselines, folder, asked.baseline)]
     if not rules and baselines:
         told = [replace_baseline(_folder(runs[0]), baseline) for baseline in baselines]

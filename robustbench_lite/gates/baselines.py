@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.gates.rule import Rule
+from robustbench_lite.gates.rule import GateSettings, Rule
+from robustbench_lite.gates.trusting import of_state
 from robustbench_lite.runs import read_record, read_run
 
 _NOT_COPIED = ("gate.json", "report.html")  # they are about the run as a candidate
@@ -33,13 +34,18 @@ def baselines_of(rules: Sequence[Rule], folder: Path | None, general: Path | Non
     return list(dict.fromkeys(found))
 
 
-def check_update(runs: Sequence[Path], baselines: Sequence[Path]) -> None:
-    """Raise InputError unless there is one run, and what stands in the baselines' places are runs or nothing."""
+def check_update(runs: Sequence[Path], baselines: Sequence[Path], settings: GateSettings) -> None:
+    """Raise InputError unless there is one whole run, and in the baselines' places are runs or nothing.
+
+    A run of the demo network is refused, too, unless the settings allow it.
+    """
     if len(runs) != 1:
         raise InputError(f"{len(runs)} runs cannot be one baseline.", "Give --update-baseline one run.")
     if not baselines:
         raise InputError("no rule has a baseline to update.", "Name it in the rule, or give --baseline.")
-    read_run(runs[0])
+    obstacle = of_state(read_run(runs[0]).record, settings, str(runs[0]))
+    if obstacle is not None:
+        raise InputError(f"{obstacle.what}: it is no baseline.", obstacle.remedy)
     for baseline in baselines:
         if baseline.exists():
             read_record(baseline)

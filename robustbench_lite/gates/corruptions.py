@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from robustbench_lite.corruption_error import Resampled, resampled_errors, suites_of
+from robustbench_lite.corruption_error import ImageErrors, image_errors
+from robustbench_lite.corruption_sets import missing_from, suites_of
 from robustbench_lite.errors import InputError
-from robustbench_lite.gates.bounds import Array, Change, Estimate
+from robustbench_lite.gates.bounds import Change, Estimate, fall, share
 from robustbench_lite.gates.matching import fits
 from robustbench_lite.gates.metric import Metric, Subject, Unmeasured
-from robustbench_lite.gates.resampling import bounded
+from robustbench_lite.gates.ratios import mean_of_ratios
 from robustbench_lite.gates.rule import GateSettings, Where
 from robustbench_lite.gates.tables import Table
 
 
 @dataclass(frozen=True)
 class CorruptionMean(Metric):
-    """One of the means of ``corruption_error.suite_errors``, by resampling images, or groups."""
+    """One of the means of ``corruption_error.suite_errors``, over all 15 corruptions at all severities.
+
+    Of a part of them the number would be another one of the same name: there is none.
+    """
 
     which: Literal["mean_error", "mce", "relative_mce"] = "mean_error"
 
@@ -26,43 +30,62 @@ class CorruptionMean(Metric):
         return ()
 
     def subjects(self, table: Table, where: Where, reference: Table | None) -> list[Subject]:
-        """As ``Metric.subjects``: one per set; ``where.condition`` is its spec without corruption and severity."""
-        return [
-            Subject(suite, ("clean", *specs))
-            for suite, specs in suites_of(table.run).items()
-            if where.condition is None or fits(where.condition, suite)
-        ]
+        """As ``Metric.subjects``: one per set; ``where.condition`` is its spec without corruption and severity.
+
+        Raises:
+            Unmeasured: a set lacks a corruption, or a severity of one.
+        """
+        known, found = suites_of(table.run), []
+        for suite, missing in missing_from(table.run).items():
+            if where.condition is not None and not fits(where.condition, suite):
+                continue
+            if missing:
+                raise Unmeasured(
+                    f"{self.name} is over 15 corruptions at the severities 1 to 5, and {suite} lacks {missing}.",
+                    "Run the whole set: rb shift --suite.",
+                )
+            found.append(Subject(suite, ("clean", *known[suite])))
+        return found
 
     def estimate(
         self, table: Table, subject: Subject, settings: GateSettings, reference: Table | None
     ) -> Estimate:
         """As ``Metric.estimate``."""
-        found = _drawn(table, reference, subject)
-        values: Array | None = getattr(found, self.which)
-        if values is None:
+        found = _errors(table, reference, subject)
+        if self.which == "mean_error":
+            return share(found.own[:, 1:].mean(axis=1), found.groups, settings.proportion)
+        if found.reference is None:
             raise Unmeasured(
                 f"{self.name} is a share of another network's errors, and there is none to compare with.",
                 "Give a baseline with the same set: baseline in the rule, or --baseline.",
             )
-        return self._bounded(values, found)
+        own, theirs = found.own[:, 1:], found.reference[:, 1:]
+        if self.which == "relative_mce":
+            own, theirs = own - found.own[:, :1], theirs - found.reference[:, :1]
+        if (theirs.mean(axis=0) <= 0).any():
+            what = "makes no error" if self.which == "mce" else "loses nothing"
+            raise Unmeasured(
+                f"the other network {what} under some corruption: there is no {self.name}.", "Take another."
+            )
+        return mean_of_ratios(own, theirs, found.groups, self.limits)
 
     def change(self, table: Table, baseline: Table, subject: Subject, settings: GateSettings) -> Change:
         """As ``Metric.change``, of the mean error alone: the others are changes already."""
         if self.which != "mean_error":
             raise Unmeasured(f"{self.name} compares two networks already.", "Give max, and the baseline.")
-        found = _drawn(table, baseline, subject)
+        found = _errors(table, baseline, subject)
         assert found.reference is not None
-        falls = found.reference - found.mean_error
-        wide = (-1.0, 1.0)
-        fall, rise = (bounded(float(v[0]), v[1:], found.n, found.groups, found.n, wide) for v in (falls, -falls))
-        return Change(fall, rise, float(found.reference[0]), float(found.mean_error[0]))
+        before, after = (side[:, 1:].mean(axis=1) for side in (found.reference, found.own))
+        return Change(
+            fall(before, after, found.groups),
+            fall(after, before, found.groups),
+            float(before.mean()),
+            float(after.mean()),
+        )
 
-    def _bounded(self, values: Array, found: Resampled) -> Estimate:
-        return bounded(float(values[0]), values[1:], found.n, found.groups, found.n, self.limits)
 
-
-def _drawn(table: Table, reference: Table | None, subject: Subject) -> Resampled:
+def _errors(table: Table, reference: Table | None, subject: Subject) -> ImageErrors:
     try:
-        return resampled_errors(table.run, subject.name, None if reference is None else reference.run)
+        return image_errors(table.run, subject.name, None if reference is None else reference.run)
     except InputError as error:
         raise Unmeasured(error.what, error.remedy) from None

@@ -14,6 +14,7 @@ from robustbench_lite.gates.metrics import check_limits
 from robustbench_lite.gates.planning import needed_images
 from robustbench_lite.gates.rule import GateSettings, Rule
 from robustbench_lite.gates.tables import Table
+from robustbench_lite.gates.trusting import unchecked
 from robustbench_lite.gates.verdict import GateReport, GateResult
 from robustbench_lite.runs import Run, read_run
 
@@ -75,7 +76,23 @@ def gated(
     judged = [Judged(*pair) for pair in zip(every, judge(every, settings), strict=True)]
     by_rule = {rule.id: [one for one in judged if one.comparison.rule is rule] for rule in rules}
     results = [result(rule, by_rule[rule.id], _needed(by_rule[rule.id], settings)) for rule in rules]
-    return Gated(_report(results, tables, baselines.opened, settings), judged)
+    report = _report(results, tables, baselines.opened, settings)
+    report.warnings.extend(_unchecked(every, tables, baselines))
+    return Gated(report, judged)
+
+
+def _unchecked(judged: Sequence[Comparison], tables: Sequence[Table], baselines: _Baselines) -> list[str]:
+    """A warning for every run and baseline of which attacks were judged that no trust check was made of."""
+    by_path = {str(table.run.path): table for table in tables}
+    specs: dict[str, tuple[Table, set[str]]] = {}
+    for one in judged:
+        if one.estimate is None:
+            continue
+        compared = [by_path[one.run], baselines.of(one.rule) if one.change is not None else None]
+        for table in (table for table in compared if table is not None):
+            specs.setdefault(str(table.run.path), (table, set()))[1].update(one.subject.conditions)
+    told = [unchecked(table.record, sorted(found), path) for path, (table, found) in specs.items()]
+    return [warning for warning in told if warning]
 
 
 def _needed(judged: Sequence[Judged], settings: GateSettings) -> int | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from robustbench_lite.gates.rule import GateSettings
 from robustbench_lite.gates.tables import Table
 from robustbench_lite.gates.wording import TRIGGERED
-from robustbench_lite.records import CheckRecord, RunRecord
+from robustbench_lite.records import LEFT_OUT, CheckRecord, RunRecord
 
 
 class Obstacle(NamedTuple):
@@ -18,14 +18,8 @@ class Obstacle(NamedTuple):
     remedy: str
 
 
-def of_run(record: RunRecord, settings: GateSettings, called: str = "the run") -> Obstacle | None:
-    """What holds for the whole run; None if nothing stands in the way.
-
-    Args:
-        record: of the run, or of a baseline.
-        settings: what is allowed.
-        called: what it is in the sentence.
-    """
+def of_state(record: RunRecord, settings: GateSettings, called: str = "the run") -> Obstacle | None:
+    """Why a run is neither judged nor made a baseline, whatever its numbers; arguments as for ``of_run``."""
     if record.status != "done":
         finish = "Give rb merge all shards, each finished." if record.merged else "Finish it: rb eval --resume."
         return Obstacle(f"{called} was {record.status} before its end", finish)
@@ -36,7 +30,18 @@ def of_run(record: RunRecord, settings: GateSettings, called: str = "the run") -
         return Obstacle(
             f"{called} is of the demo network, and says nothing about yours", "To try gates out: --allow-demo."
         )
-    return _triggered(record.checks, settings, f"the network of {called}")
+    return None
+
+
+def of_run(record: RunRecord, settings: GateSettings, called: str = "the run") -> Obstacle | None:
+    """What holds for the whole run; None if nothing stands in the way.
+
+    Args:
+        record: of the run, or of a baseline.
+        settings: what is allowed.
+        called: what it is in the sentence.
+    """
+    return of_state(record, settings, called) or _triggered(record.checks, settings, f"the network of {called}")
 
 
 def of_conditions(
@@ -55,6 +60,25 @@ def of_conditions(
         if found is not None:
             return found
     return None
+
+
+def unchecked(record: RunRecord, conditions: Sequence[str], called: str) -> str:
+    """A warning of attacks under which nobody checked the numbers; empty if there is none.
+
+    Args:
+        record: of a run, or of a baseline.
+        conditions: specs that were judged.
+        called: the run's path.
+    """
+    found = [c.spec for c in record.conditions if c.spec in conditions and any(map(_left_out, c.checks))]
+    if not found:
+        return ""
+    more = f" and of {len(found) - 1} more attacks" if len(found) > 1 else ""
+    return f"{called}: no trust check was made of {found[0]}{more} (--no-checks): a stronger attack may find more."
+
+
+def _left_out(check: CheckRecord) -> bool:
+    return check.status == "not run" and LEFT_OUT in check.seen  # a merged run says of which shard
 
 
 def of_rows(table: Table, conditions: Sequence[str], called: str = "the run") -> Obstacle | None:

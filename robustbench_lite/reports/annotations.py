@@ -20,6 +20,8 @@ def style_of(environment: Mapping[str, str]) -> Style:
 def workflow_commands(report: GateReport, style: Style) -> list[str]:
     """Lines for stdout, as they are: an error for each FAIL and ERROR, a warning for each INCONCLUSIVE.
 
+    What the verdict warns of is one warning more, the first.
+
     A rule of level warn gives a warning at most. Beyond ten of a kind the last one counts the others.
     """
     if style == "none":
@@ -28,11 +30,12 @@ def workflow_commands(report: GateReport, style: Style) -> list[str]:
     told.sort(key=lambda result: ("ERROR", "FAIL", "INCONCLUSIVE").index(result.verdict))
     errors = [result for result in told if result.rule.level == "fail" and result.verdict != "INCONCLUSIVE"]
     warnings = [result for result in told if result not in errors]
-    return [*_lines("error", errors), *_lines("warning", warnings)]
+    general = [_line("warning", "gate", short(" ".join(report.warnings), 1000))] if report.warnings else []
+    return [*_lines("error", errors), *general, *_lines("warning", warnings, _MOST - len(general))]
 
 
-def _lines(command: str, results: list[GateResult]) -> list[str]:
-    shown = results if len(results) <= _MOST else results[: _MOST - 1]
+def _lines(command: str, results: list[GateResult], most: int = _MOST) -> list[str]:
+    shown = results if len(results) <= most else results[: most - 1]
     lines = [
         _line(
             command, f"{result.verdict}: {short(result.rule.id)}", short(f"{result.words} {result.remedy}", 1000)

@@ -221,3 +221,28 @@ def test_a_path_keeps_its_case(rb, place):
     done = rb("gate", "new", "--max-drop", "accuracy=0.1", "--baseline", "empty/old", "--json")
     words = done.document["results"][0]["words"]
     assert words.startswith("empty/old is about other images than new")
+
+
+@pytest.mark.parametrize(
+    ("record", "words", "said"),
+    [
+        ({"status": "interrupted"}, [], "was interrupted before its end: it is no baseline. Finish it"),
+        ({"status": "failed"}, ["--force"], "was failed before its end: it is no baseline."),
+        (
+            {"shard": {"index": 1, "count": 2, "n_whole": 200}},
+            [],
+            "is part 1 of 2: it is no baseline. Join the parts",
+        ),
+        ({"demo": True}, ["--force"], "is of the demo network, and says nothing about yours: it is no baseline."),
+    ],
+)
+def test_what_is_no_baseline(rb, refused, place, record, words, said):
+    write_made(place / "bad", Made(examples=0, record={"id": "bad", **record}))
+    asked = ("gate", "bad", "--max-drop", "accuracy=0.1", "--update-baseline", *words)
+    for baseline in ("first", "old"):
+        assert said in refused(*asked, "--baseline", baseline)
+    assert not (place / "first").exists()
+    assert read_run(place / "old").record.id == "old"
+    if "demo" in record:
+        assert rb(*asked, "--baseline", "first", "--allow-demo").code == 0
+        assert read_run(place / "first").record.id == "bad"

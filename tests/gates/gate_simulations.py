@@ -9,6 +9,7 @@ from robustbench_lite.gates.composites import auroc_estimate
 from robustbench_lite.gates.distortion import fall_of_the_median
 from robustbench_lite.gates.metric import Subject
 from robustbench_lite.gates.metrics import METRICS
+from robustbench_lite.gates.ratios import mean_of_ratios
 from robustbench_lite.gates.rule import GateSettings
 from robustbench_lite.gates.tables import Table
 
@@ -203,6 +204,48 @@ def false_alarms_fall(rng):
     return measure("false_alarm_rate", tables[1], tables[0]), 0.05 * 1.1
 
 
+MEANS = {
+    name: np.r_[clean, np.outer(np.linspace(0.6, 1.4, 15), base * np.linspace(0.4, 1.6, 5)).ravel()]
+    for name, clean, base in (("new", 0.05, 0.3), ("old", 0.08, 0.4))
+}  # errors: clean, then 15 corruptions at 5 severities
+
+
+def corruptions(rng, n=300, groups=False):
+    """Shares of wrong severities of two networks, clean images first: what is hard for one is for the other."""
+    members = np.repeat(np.arange(n // 4), 4)
+
+    def noise(*shape):
+        if not groups:
+            return rng.normal(size=(n, *shape))
+        return (rng.normal(size=(n // 4, *shape))[members] + rng.normal(size=(n, *shape))) / np.sqrt(2)
+
+    image, corruption, found = noise(1), noise(15), []
+    for means in MEANS.values():
+        hard = np.sqrt(0.6) * image + np.sqrt(0.4) * noise(1)
+        kind = np.sqrt(0.7) * corruption + np.sqrt(0.3) * noise(15)
+        level = np.sqrt(0.6) * hard[..., None] + np.sqrt(0.24) * kind[..., None] + np.sqrt(0.16) * noise(15, 5)
+        wrong = (level < special.ndtri(means[1:].reshape(15, 5))).mean(axis=2)
+        found.append(np.c_[np.sqrt(0.6) * hard + np.sqrt(0.4) * noise(1) < special.ndtri(means[0]), wrong])
+    return *found, members if groups else None
+
+
+def corruption_error(rng, groups=False, change=False):
+    new, old, members = corruptions(rng, groups=groups)
+    truth = [means[1:].mean() for means in MEANS.values()]
+    if change:
+        return fall(old[:, 1:].mean(axis=1), new[:, 1:].mean(axis=1), members), truth[1] - truth[0]
+    return share(new[:, 1:].mean(axis=1), members), truth[0]
+
+
+def corruption_ratio(rng, groups=False, relative=False):
+    new, old, members = corruptions(rng, groups=groups)
+    clean = [float(relative) * side[:, :1] for side in (new, old)]
+    means = [np.r_[side[0], side[1:].reshape(15, 5).mean(axis=1)] for side in MEANS.values()]
+    one, other = (side[1:] - relative * side[0] for side in means)
+    found = mean_of_ratios(new[:, 1:] - clean[0], old[:, 1:] - clean[1], members, (-np.inf, np.inf))
+    return found, (one / other).mean()
+
+
 SIMULATIONS = {
     "share, Clopper-Pearson": lambda rng: shares(rng, "clopper-pearson"),
     "share, Wilson": lambda rng: shares(rng, "wilson"),
@@ -231,6 +274,14 @@ SIMULATIONS = {
     "median, change, half robust": lambda rng: median_fall(rng, related=0.5, robust=0.4),
     "median, change, grouped": lambda rng: median_fall(rng, related=0.5, groups=True),
     "false alarms, change": false_alarms_fall,
+    "mean corruption error": corruption_error,
+    "mean corruption error, grouped": lambda rng: corruption_error(rng, groups=True),
+    "mean corruption error, change": lambda rng: corruption_error(rng, change=True),
+    "mean corruption error, change, grouped": lambda rng: corruption_error(rng, groups=True, change=True),
+    "mce": corruption_ratio,
+    "mce, grouped": lambda rng: corruption_ratio(rng, groups=True),
+    "relative mce": lambda rng: corruption_ratio(rng, relative=True),
+    "relative mce, grouped": lambda rng: corruption_ratio(rng, groups=True, relative=True),
 }
 
 

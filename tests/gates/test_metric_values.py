@@ -6,10 +6,12 @@ from gate_runs import made_run, simple_run
 from made_runs import CONDITIONS
 from sklearn.metrics import roc_auc_score
 
+from robustbench_lite.corruption_error import suite_errors
 from robustbench_lite.gates.gate import gate
 from robustbench_lite.gates.metrics import METRICS
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.metrics import calibration_error
+from robustbench_lite.shifts.published_tables import MAIN
 from robustbench_lite.sweeps import sweeps
 
 DETECTOR = {
@@ -140,27 +142,65 @@ def test_a_network_that_got_worse_in_one_class():
     assert judged(old, "worst_class", new, max_rise=0.1).verdict == "FAIL"
 
 
-def test_metrics_of_a_published_set():
-    from robustbench_lite.corruption_error import suite_errors
-
-    names = ("fog", "snow")
-    conditions = [("clean", "clean", None, [], 0.95, 0)] + [
-        (f"cifar10_c(corruption={name}, severity={s})", "shift", float(s), [], 0.95 - 0.1 * s - k / 50, 0)
-        for k, name in enumerate(names)
+def published(accuracy=0.95, left_out=()):
+    """Conditions of a whole set, less some (corruption, severity)."""
+    return [("clean", "clean", None, [], accuracy, 0)] + [
+        (
+            f"cifar10_c(corruption={name}, severity={s})",
+            "shift",
+            float(s),
+            [],
+            max(0.0, accuracy - 0.1 * s - k / 50),
+            0,
+        )
+        for k, name in enumerate(MAIN)
         for s in range(1, 6)
+        if (name, s) not in left_out
     ]
-    run = made_run("run", conditions=conditions)
-    worse = [(*c[:4], max(0.0, c[4] - 0.2), 0) for c in conditions]
-    old = made_run("old", conditions=worse)
+
+
+def test_metrics_of_a_published_set():
+    run, old = made_run("run", conditions=published()), made_run("old", conditions=published(0.8))
     told = suite_errors(run, old)[0]
-    for metric, expected in (("mean_corruption_error", told.mean_error), ("mce", told.mce)):
+    assert told.measured == 15
+    for metric in ("mean_corruption_error", "mce", "relative_mce"):
         (match,) = judged(run, metric, old, max=0.9).matches
+        expected = getattr(told, "mean_error" if metric == "mean_corruption_error" else metric)
         assert match.value == pytest.approx(expected.value)
-        assert (match.ci_low, match.ci_high) == pytest.approx((expected.low, expected.high), abs=0.04)
+        assert (match.ci_low, match.ci_high) == pytest.approx((expected.low, expected.high), abs=0.1)
+        assert match.ci_low < match.value < match.ci_high
     assert judged(run, "mce").verdict == "ERROR"
     (match,) = judged(run, "mean_corruption_error", old, max_drop=0.5).matches
     assert match.before == pytest.approx(suite_errors(old)[0].mean_error.value)
+    assert match.value == pytest.approx(match.before - match.after)
     assert judged(run, "mce", old, max_drop=0.5).verdict == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("left_out", "told"),
+    [
+        ([("fog", s) for s in range(1, 6)], "cifar10_c lacks fog."),
+        ([("fog", 2), ("fog", 4), ("snow", 5)], "cifar10_c lacks snow at severity 5, fog at severity 2, 4."),
+        ([(name, s) for name in MAIN for s in (2, 3, 4)], "cifar10_c lacks gaussian_noise at severity 2, 3, 4, "),
+    ],
+)
+@pytest.mark.parametrize("metric", ["mean_corruption_error", "mce", "relative_mce"])
+def test_a_part_of_a_published_set_has_no_such_number(metric, left_out, told):
+    run, old = made_run("run", conditions=published(left_out=left_out)), made_run("old", conditions=published(0.8))
+    for pattern in (None, "cifar10_c", "cifar*"):
+        result = judged(run, metric, old, max=0.9, where={"condition": pattern})
+        assert (result.verdict, told in result.words) == ("ERROR", True)
+        assert "rb shift --suite" in result.remedy
+    assert judged(run, metric, old, max=0.9, where={"condition": "imagenet_c"}).words.startswith("Nothing matched")
+    assert judged(old, metric, run, max=0.9).verdict == ("ERROR" if metric != "mean_corruption_error" else "PASS")
+
+
+def test_a_reference_without_errors_leaves_no_mce():
+    run = made_run("run", conditions=published())
+    perfect = [(*c[:4], 1.0, 0) for c in published()]
+    old = made_run("old", conditions=perfect)
+    assert "makes no error under some corruption" in judged(run, "mce", old, max=0.9).words
+    assert "loses nothing under some corruption" in judged(run, "relative_mce", old, max=0.9).words
 
 
 def test_what_has_no_such_number():

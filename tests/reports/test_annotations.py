@@ -42,6 +42,15 @@ def test_the_job_chooses(environment, style):
     assert style_of(environment) == style
 
 
+def test_what_the_verdict_warns_of_is_one_of_the_ten():
+    found = report(*(result(f"r{i}", "INCONCLUSIVE") for i in range(12)))
+    found.warnings.extend(["allow_demo is set.", "No rule can stop a build."])
+    lines = workflow_commands(found, "github")
+    assert len(lines) == 10
+    assert read(lines[0]) == ("warning", {"title": "gate"}, "allow_demo is set. No rule can stop a build.")
+    assert read(lines[-1])[1:] == ({"title": "4 more rules"}, "r8, r9, r10, r11")
+
+
 def test_elsewhere_there_are_none():
     assert workflow_commands(EACH, "none") == []
 
@@ -56,7 +65,7 @@ def test_github_shows_ten_of_a_kind():
 @pytest.mark.parametrize("most", [1, 100])
 def test_hostile_text_is_one_command_per_rule(most):
     lines = workflow_commands(hostile(most), "github")
-    assert len(lines) == 3
+    assert len(lines) == 4  # and one for what the verdict warns of
     for line in lines:
         assert len(line.splitlines()) == 1
         command, properties, message = read(line)
