@@ -173,7 +173,7 @@ def test_the_page_shows_what_the_run_has_pictures_of(made):
 def test_the_page_of_many_runs_has_a_block_each(made):
     found, changed = made(4)
     page = Page(comparison_html(found, changed, 0))
-    assert [h for h in page.text("th") if "against" in h] == [f"{x} against A" for x in "BCD"]
+    assert [h for h in page.text("span") if " against " in h] == [f"{x} against A" for x in "BCD"]
     assert page.all("img") == []
 
 

@@ -13,7 +13,7 @@
     const keyed = original.map((row) => {
       const all = row.cells[at].innerText.trim();
       const text = all.split("\n")[0]; // below a value may stand its interval
-      return { row, all, n: number(text), none: /^[–-]?$/.test(text) };
+      return { row, all, n: number(text), none: /^([–-]|not run)?$/.test(text) };
     });
     const numeric = keyed.every((k) => k.none || !Number.isNaN(k.n));
     const compare = (a, b) => (numeric ? a.n - b.n || 0 : a.all.localeCompare(b.all, "en", { numeric: true }));
