@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from robustbench_lite.reports.budgets import reach, round_values
 from robustbench_lite.reports.severity import LEFT, RIGHT, y
 from robustbench_lite.reports.view import Values, View
 from robustbench_lite.reports.words import number
@@ -36,6 +37,7 @@ class Overlay(NamedTuple):
     ticks: list[tuple[float, str]]
     lines: list[Line]
     summary: str
+    cut: bool = False  # points of larger budgets are told, and not drawn
 
 
 def values(views: list[View]) -> Values:
@@ -101,11 +103,19 @@ def _budgets(views: list[View]) -> list[Overlay]:
 def _overlay(
     name: str, axis: str, curves: list[tuple[int, list[tuple[float, float]]]], views: list[View], least: float
 ) -> Overlay:
-    end = max([least, *(points[-1][0] for _, points in curves)]) or 1.0
-    ticks = [(LEFT + (RIGHT - LEFT) * k / 5, number(end * k / 5)) for k in range(6)]
+    ends = [reach(points) if least == 0 else points[-1][0] for _, points in curves]
+    end = max([least, *ends])
+    ticks = [(LEFT + (RIGHT - LEFT) * value / end, number(value)) for value in round_values(end)]
     lines, told = [], []
     for i, points in curves:
-        places = [(LEFT + (RIGHT - LEFT) * at / end, y(share)) for at, share in points]
+        places = [(LEFT + (RIGHT - LEFT) * at / end, y(share)) for at, share in points if at <= end]
         lines.append(Line(i % STYLES, " ".join(f"{a:.1f},{b:.1f}" for a, b in places), places))
         told.append(f"{views[i].mark}: " + ", ".join(f"{number(at)} {100 * share:.1f} %" for at, share in points))
-    return Overlay(name, axis, ticks, lines, f"Accuracy at {axis}. {'; '.join(told)}.")
+    return Overlay(
+        name,
+        axis,
+        ticks,
+        lines,
+        f"Accuracy at {axis}. {'; '.join(told)}.",
+        any(points[-1][0] > end for _, points in curves),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -92,16 +93,34 @@ def curves(results: list[Result]) -> list[Curve]:
 
 def _drawn(result: Result) -> Curve:
     found = result["curve"]
-    end = found[-1]["eps"] or 1.0
+    end = reach([(p["eps"], p["accuracy"]) for p in found])
 
     def x(eps: float) -> float:
         return LEFT + (RIGHT - LEFT) * eps / end
 
-    points = [Point(x(p["eps"]), y(p["accuracy"]), y(p["ci_low"]), y(p["ci_high"]), _words(p)) for p in found]
+    points = [
+        Point(x(p["eps"]), y(p["accuracy"]), y(p["ci_low"]), y(p["ci_high"]), _words(p))
+        for p in found
+        if p["eps"] <= end
+    ]
+    ticks = [(x(value), number(value)) for value in round_values(end)]
+    told = "Accuracy: " + "; ".join(map(_words, found)) + "."
+    return Curve(result["condition"], points, ticks, told, f"eps ({result['norm']})")
+
+
+def reach(points: Sequence[tuple[float, float]]) -> float:
+    """Where the drawing of (eps, accuracy) ends: at a twentieth of the first accuracy, or with the last point.
+
+    One image of many that takes a far larger change would press all others together at the left.
+    """
+    first = points[0][1]
+    return next((eps for eps, share in points if eps > 0 and share <= first / 20), points[-1][0]) or 1.0
+
+
+def round_values(end: float) -> list[float]:
+    """Round numbers from 0 to the end of an axis."""
     step = round_step(end)
-    ticks = [(x(k * step), number(k * step)) for k in range(int(end / step + 1e-9) + 1)]
-    axis = f"eps ({result['norm']})"
-    return Curve(result["condition"], points, ticks, "Accuracy: " + "; ".join(p.words for p in points) + ".", axis)
+    return [k * step for k in range(int(end / step + 1e-9) + 1)]
 
 
 def round_step(end: float) -> float:

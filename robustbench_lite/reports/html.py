@@ -104,9 +104,16 @@ def html_report(
 
 
 def _title(found: Sequence[View]) -> str:
-    network = ", ".join(dict.fromkeys(view.record.model.spec for view in found))
-    images = ", ".join(dict.fromkeys(f"{v.record.data.spec}, {v.record.data.split} split" for v in found))
+    network = words.join(_names([view.record.model.spec for view in found]))
+    images = words.join(_names([f"{view.record.data.spec}, {view.record.data.split} split" for view in found]))
     return f"Robustness of {network} on {images}"
+
+
+def _names(specs: list[str]) -> list[str]:
+    """Each once, without folders unless it takes them to tell two apart."""
+    whole = list(dict.fromkeys(specs))
+    brief = list(dict.fromkeys(map(words.short, whole)))
+    return brief if len(brief) == len(whole) else whole
 
 
 def _parts(templates: Environment, found: list[View], about: ReportConfig) -> list[Part]:
@@ -125,7 +132,13 @@ def _parts(templates: Environment, found: list[View], about: ReportConfig) -> li
         return [Part(first), Part(sections, sections)]
     first.append(section("beside", "Side by side", beside.values(found)))
     each = [
-        Part(sections, sections, f"run-{view.mark.lower()}", f"{view.name} on {view.record.data.spec}", True)
+        Part(
+            sections,
+            sections,
+            f"run-{view.mark.lower()}",
+            f"{view.name} on {words.short(view.record.data.spec)}",
+            True,
+        )
         for view in found
         for sections in [_sections(templates, view)]
     ]

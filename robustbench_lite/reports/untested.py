@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from robustbench_lite.names import FAMILIES
 from robustbench_lite.records import ConditionRecord
+from robustbench_lite.reports import trust
 from robustbench_lite.reports.view import Values, View
 from robustbench_lite.sweeps import without_severity
 
@@ -21,6 +22,7 @@ def untested(view: View) -> list[str]:
     """What the run says nothing about, one sentence each."""
     done = [c for c in view.record.conditions if c.n > 0]
     found = [*_attacks(view, done), *_shifts(done), *_detector(view, done), *_images(view)]
+    found += _checks(view)
     return [*found, "Objects of no known class were not shown to the network."]
 
 
@@ -63,6 +65,14 @@ def _detector(view: View, done: list[ConditionRecord]) -> list[str]:
     if not any("evade" in c.spec for c in done):
         return ["No attack knew the detector: nothing is known about somebody who wants to get past it."]
     return []
+
+
+def _checks(view: View) -> list[str]:
+    checks = [check for _, found in trust.sections(view.run) for check in found]
+    skipped = sum(check.status == "not run" for check in checks)
+    if not skipped:
+        return []
+    return [f"{skipped} of {len(checks)} trust checks did not run: section {view.mark}8 says which, and why."]
 
 
 def _images(view: View) -> list[str]:

@@ -51,7 +51,7 @@ def values(views: list[View]) -> Values:
 
 
 def _judged(report: GateReport | None, about: list[View], n_views: int) -> Judged:
-    marks = " and ".join(view.mark for view in about) if n_views > 1 else ""
+    marks = words.join([view.mark for view in about]) if n_views > 1 else ""
     if report is None:
         sentence = "Not decided: no rule was applied."
         return Judged(marks, None, "?", sentence, _no_rules(about), [], [], 0.95)

@@ -74,7 +74,7 @@ class View:
     @property
     def name(self) -> str:
         """What the run is called beside others."""
-        return f"{self.mark} {self.record.model.spec}".strip()
+        return f"{self.mark} {words.short(self.record.model.spec)}".strip()
 
     @cached_property
     def warnings(self) -> list[str]:

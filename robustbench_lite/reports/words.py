@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from robustbench_lite.records import ConditionRecord, RunRecord
@@ -21,6 +22,11 @@ def percent(value: float | None, digits: int = 1) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A number with few digits; a dash where there is none (None or NaN)."""
     return "–" if value is None or value != value else f"{value:.{digits}g}"
+
+
+def short(spec: str) -> str:
+    """A network or data without the folders of its path, for headings; the evidence has all of it."""
+    return spec if "(" in spec else re.sub(r"[^:]*[/\\](?=[^/\\])", "", spec)
 
 
 def class_name(record: RunRecord, index: int) -> str:
@@ -78,7 +84,7 @@ def _counts(run: Run, clean: Result | None, bounded: list[Result], n: int) -> li
     counts = [f"{_correct(clean, n)} correctly as they are"] if clean else []
     counts += [f"{_correct(r, n)} {'' if clean else 'correctly '}under {r['condition']}" for r in named]
     network = "the demo network" if run.record.demo else "this network"
-    return [f"Of {n} image{'s' * (n != 1)}, {network} classifies {_join(counts)}."] if counts else []
+    return [f"Of {n} image{'s' * (n != 1)}, {network} classifies {join(counts)}."] if counts else []
 
 
 def _smallest(result: Result, condition: ConditionRecord) -> str:
@@ -100,7 +106,8 @@ def _correct(result: Result, n: int) -> str:
     return f"{correct}" if result["n"] == n else f"{correct} of {result['n']}"
 
 
-def _join(parts: list[str]) -> str:
+def join(parts: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
