@@ -13,7 +13,7 @@ from robustbench_lite.errors import InputError
 from robustbench_lite.identity import identity_of
 from robustbench_lite.locking import Claim
 from robustbench_lite.recording import detector_sha256
-from robustbench_lite.run_folder import RunFolder, check_place
+from robustbench_lite.run_folder import RunFolder, check_asked, check_place
 from robustbench_lite.sharding import WHOLE, Shard
 from robustbench_lite.unfinished import Store, name_of, opened
 
@@ -53,11 +53,7 @@ def begun(
         InputError: the place is taken, another process is about to write there, it cannot be written, or there is
             no going on.
     """
-    if resume and save_images:
-        raise InputError(
-            "--resume has the rows of finished batches, not their images, which --save-images is to write.",
-            "Leave one out.",
-        )
+    check_asked(path, resume=resume, save_images=save_images)
     try:
         identity = identity_of(
             prepared.classifier,

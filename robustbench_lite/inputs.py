@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from robustbench_lite.classifiers.loading import NORMALISATIONS
 from robustbench_lite.errors import InputError
 from robustbench_lite.specs import parse_number
 
@@ -51,6 +50,15 @@ class Inputs:
         return self.model == DEMO_MODEL
 
 
+def check_demo(model: str, data: str, *, known: bool) -> None:
+    """Raise InputError if the demo network is given images other than the digits that it knows."""
+    if model == DEMO_MODEL and not known:
+        raise InputError(
+            f"the demo network knows the digits only, not {data}.",
+            f"Give --model, or train one: rb train --data {data} --out net.safetensors.",
+        )
+
+
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """``96`` or ``96x128`` (height x width) as (H, W)."""
     if text is None:
@@ -63,6 +71,8 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 
 def normalisation(mean: str | None, std: str | None) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
     """``--mean`` and ``--std`` as numbers; ``--mean imagenet`` names both."""
+    from robustbench_lite.classifiers.loading import NORMALISATIONS
+
     if mean in NORMALISATIONS and std in (None, mean):
         return NORMALISATIONS[mean]
     if (mean is None) != (std is None):

@@ -50,6 +50,21 @@ def check_place(path: Path, goes_on: str = "") -> bool:
     raise InputError(f"{path} exists already.", f"Choose another --out, or remove it.{remedy}")
 
 
+def check_asked(path: Path | None, *, resume: bool, save_images: bool) -> None:
+    """What can be said before the network and the images are known; ``check_place`` looks again when they are.
+
+    Raises:
+        InputError: saved images that ``resume`` cannot write, or a place that is taken.
+    """
+    if resume and save_images:
+        raise InputError(
+            "--resume has the rows of finished batches, not their images, which --save-images is to write.",
+            "Leave one out.",
+        )
+    if path is not None:
+        check_place(path, _unfinished(path) if resume else "")
+
+
 def _unfinished(path: Path) -> str:
     """Where the finished batches of an unfinished run are; empty if it is none, or has saved images."""
     try:

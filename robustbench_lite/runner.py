@@ -21,7 +21,7 @@ from robustbench_lite.data.saved import of_demo
 from robustbench_lite.errors import InputError
 from robustbench_lite.evaluation import Evaluation, check_gradients, evaluate
 from robustbench_lite.guarding import check_detector, plan_guarded
-from robustbench_lite.inputs import DEMO_DATA, Inputs, normalisation, parse_size
+from robustbench_lite.inputs import DEMO_DATA, Inputs, check_demo, normalisation, parse_size
 from robustbench_lite.recording import n_asked, record
 from robustbench_lite.registry import make, spec, without_severity
 from robustbench_lite.run_folder import new_id
@@ -78,11 +78,8 @@ def prepare(
     Raises:
         InputError: a wrong name, a missing file, or parts that do not fit.
     """
-    if inputs.demo and inputs.data != DEMO_DATA and not of_demo(inputs.data, DEMO_DATA):
-        raise InputError(
-            f"the demo network knows the digits only, not {inputs.data}.",
-            f"Give --model, or train one: rb train --data {inputs.data} --out net.safetensors.",
-        )
+    known = not inputs.demo or inputs.data == DEMO_DATA or of_demo(inputs.data, DEMO_DATA)
+    check_demo(inputs.model, inputs.data, known=known)
     mean, std = normalisation(inputs.mean, inputs.std)
     options: dict[str, Any] = {"weights": inputs.weights, "mean": mean, "std": std, "device": inputs.device}
     if _knows_itself(inputs):

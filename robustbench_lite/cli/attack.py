@@ -7,22 +7,15 @@ from typing import Annotated
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import (
-    As8Bit,
-    Common,
-    DetectorFolder,
-    NoChecks,
-    Resume,
-    SaveImages,
-    ShardOption,
-    with_common,
-)
+from robustbench_lite.cli.options import Common, with_common
+from robustbench_lite.cli.running import Attacking
 
 
 @with_common
 @console.guarded
 def attack(
     common: Common,
+    running: Attacking,
     method: Annotated[
         list[str] | None,
         typer.Option("--method", "-a", help="A name (rb ls attacks) or a spec; may be repeated. (default: pgd)"),
@@ -37,12 +30,6 @@ def attack(
         str | None,
         typer.Option(help="To reach: a class index, least-likely, or (0.5, 0.5, 0), a share each."),
     ] = None,
-    detector: DetectorFolder = None,
-    as_8bit: As8Bit = False,
-    no_checks: NoChecks = False,
-    save_images: SaveImages = False,
-    resume: Resume = False,
-    shard: ShardOption = None,
 ) -> None:
     """Accuracy under adversarial attack, beside the clean accuracy.
 
@@ -69,14 +56,4 @@ def attack(
     given = {k: parse_value(v) if isinstance(v, str) else v for k, v in flags.items() if v is not None}
     extra = ", ".join(f"{key}={format_value(value)}" for key, value in given.items())
     specs = [with_arguments("attack", name, extra) for name in method or ["pgd"]]
-    run_evaluation(
-        "attack",
-        common,
-        specs,
-        detector=detector or common.configuration.run.detector,
-        as_8bit=as_8bit,
-        save_images=save_images,
-        resume=resume,
-        shard=shard,
-        probes=not no_checks,
-    )
+    run_evaluation("attack", common, running, specs)

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 from robustbench_lite.cli.evaluate import run_evaluation
 from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.running import Running
 from robustbench_lite.cli.sweeps import Sweep, levels_of
 
 
 def seek(
     common: Common,
+    running: Running,
     found: Sequence[Sweep],
     share: float,
     severities: str,
     tolerance: float | None,
-    *,
-    save_images: bool,
-    resume: bool,
 ) -> None:
     """Find the breaking point of every shift; the severities are those of the scan."""
     from robustbench_lite.breaking import Until, scalable
@@ -29,4 +28,4 @@ def seek(
     named = [sweep.text for sweep in found if not sweep.optional]
     optional = {sweep.text for sweep in found if sweep.optional} - set(named)
     texts = [sweep.text for sweep in found]
-    run_evaluation("shift", common, texts, optional=optional, save_images=save_images, until=until, resume=resume)
+    run_evaluation("shift", common, running, texts, optional=optional, until=until)

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import (
-    As8Bit,
-    Common,
-    DetectorFolder,
-    NoChecks,
-    Resume,
-    SaveImages,
-    ShardOption,
-    with_common,
-)
+from robustbench_lite.cli.options import Common, with_common
+from robustbench_lite.cli.running import Attacking
 from robustbench_lite.errors import InputError
 from robustbench_lite.suites import find_suite
 
@@ -29,6 +21,7 @@ if TYPE_CHECKING:
 @console.guarded
 def evaluate(
     common: Common,
+    running: Attacking,
     on: Annotated[
         list[str] | None, typer.Option("--on", help="A condition: attack, shift or chain; may be repeated.")
     ] = None,
@@ -36,12 +29,6 @@ def evaluate(
         list[str] | None,
         typer.Option("--suite", metavar="NAME", help="A named list of conditions: rb ls suites; may be repeated."),
     ] = None,
-    detector: DetectorFolder = None,
-    as_8bit: As8Bit = False,
-    no_checks: NoChecks = False,
-    save_images: SaveImages = False,
-    resume: Resume = False,
-    shard: ShardOption = None,
 ) -> None:
     """Accuracy under any list of conditions: a suite, specs, or both.
 
@@ -56,19 +43,7 @@ def evaluate(
     from robustbench_lite.cli.evaluate import run_evaluation
 
     suites, specs, optional = listed(common.configuration, suite or [], on or [])
-    run_evaluation(
-        "eval",
-        common,
-        specs,
-        optional=optional,
-        suites=suites,
-        detector=detector or common.configuration.run.detector,
-        as_8bit=as_8bit,
-        save_images=save_images,
-        resume=resume,
-        shard=shard,
-        probes=not no_checks,
-    )
+    run_evaluation("eval", common, running, specs, optional=optional, suites=suites)
 
 
 def listed(

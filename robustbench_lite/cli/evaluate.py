@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from robustbench_lite import console, registry
+from robustbench_lite.cli.foreseeing import foresee
 from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.running import Attacking, Running
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
 from robustbench_lite.sharding import WHOLE, Shard, parse_shard
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from robustbench_lite.breaking import Until
     from robustbench_lite.data.dataset import Dataset
     from robustbench_lite.runs import Run
@@ -44,6 +44,7 @@ def with_arguments(kind: str, text: str, extra: str) -> str:
 def run_evaluation(
     command: str,
     common: Common,
+    running: Running,
     conditions: Sequence[str],
     *,
     optional: Collection[str] = (),
@@ -51,12 +52,6 @@ def run_evaluation(
     remarks: Callable[[Dataset], Sequence[str]] = lambda dataset: (),
     ranges: Sequence[str] = (),
     tries: int | None = None,
-    detector: Path | None = None,
-    as_8bit: bool = False,
-    save_images: bool = False,
-    resume: bool = False,
-    shard: str | None = None,
-    probes: bool = True,
     baseline: Run | None = None,
     until: Until | None = None,
 ) -> None:
@@ -65,14 +60,17 @@ def run_evaluation(
     ``optional`` conditions are left out if the images lack the colour they need; ``suites`` are the named lists
     that the conditions come from; ``remarks`` says what else is to
     be noted of the conditions on these images; published sets are compared with the ``baseline``; ``until`` is
-    that of the runner; ``ranges`` are searched for their worst case; ``detector`` is the folder of one.
+    that of the runner; ``ranges`` are searched for their worst case.
     """
+    if until is None:  # which has no place for one
+        running = replace(running, detector=running.detector or common.configuration.run.detector)
+    part = _part(running.shard, searched=until is not None or bool(ranges), baseline=baseline)
+    foresee(common, running)
     # A wrong name is told before the network is loaded.
     made: list[Condition] = [registry.make(text) for text in conditions]
     for text, condition in zip(conditions, made, strict=True):
         if command != "eval" and condition.kind != command:
             raise InputError(f"{text} is no {command}.", f"Write rb eval --on {text!r}.")
-    part = _part(shard, searched=until is not None or bool(ranges), baseline=baseline)
     console.set_verbosity(verbose=common.verbose, quiet=common.quiet)
     with console.busy("loading the network and the images", quiet=common.quiet):
         from robustbench_lite import runner
@@ -80,7 +78,13 @@ def run_evaluation(
         if_colour = [condition for text, condition in zip(conditions, made, strict=True) if text in optional]
         searched = {"ranges": ranges} if tries is None else {"ranges": ranges, "tries": tries}
         prepared = runner.prepare(
-            common.inputs(), made, if_colour=if_colour, detector=detector, suites=suites, shard=part, **searched
+            common.inputs(),
+            made,
+            if_colour=if_colour,
+            detector=running.detector,
+            suites=suites,
+            shard=part,
+            **searched,
         )
         if baseline is not None:
             _check_baseline(baseline, prepared)
@@ -97,10 +101,10 @@ def run_evaluation(
             prepared,
             command=command,
             out=common.out,
-            as_8bit=as_8bit,
-            probes=probes,
-            save_images=save_images,
-            resume=resume,
+            as_8bit=isinstance(running, Attacking) and running.as_8bit,
+            probes=not (isinstance(running, Attacking) and running.no_checks),
+            save_images=running.save_images,
+            resume=running.resume,
             until=until,
             on_progress=lambda p: update(*p),
         )

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -163,34 +163,6 @@ Baseline = Annotated[
     Path | None,
     typer.Option("--baseline", metavar="RUN", help="Of another network on a published set: the reference of mCE."),
 ]
-DetectorFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--detector",
-        metavar="FOLDER",
-        help="An outlier detector beside the network: which errors does it flag? Runs evade, too.",
-    ),
-]
-SaveImages = Annotated[
-    bool, typer.Option("--save-images", help="Write every image of every condition: PNG, and one .npz each.")
-]
-
-As8Bit = Annotated[
-    bool, typer.Option("--as-8bit", help="Round adversarial images to 8 bits, within the budget, and score those.")
-]
-ShardOption = Annotated[
-    str | None,
-    typer.Option("--shard", metavar="I/N", help="Part I of N of the images; rb merge puts the parts together."),
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on with an unfinished run of the same: finished batches are not computed again."
-    ),
-]
-NoChecks = Annotated[
-    bool, typer.Option("--no-checks", help="Leave out the trust checks that attack some images again.")
-]
 
 
 def _out(default: str) -> Any:
@@ -199,11 +171,12 @@ def _out(default: str) -> Any:
 
 
 @functools.cache
-def _shared() -> list[inspect.Parameter]:
-    hints = inspect.get_annotations(Common, eval_str=True)
+def _options(kind: type[Any]) -> list[inspect.Parameter]:
+    """The fields of a dataclass as options."""
+    hints = get_type_hints(kind, include_extras=True)
     return [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
-        for f in fields(Common)
+        for f in fields(kind)
         if f.name not in ("origins", "settled")
     ]
 
@@ -211,15 +184,18 @@ def _shared() -> list[inspect.Parameter]:
 def with_common(
     command: Callable[..., None], *, out: str = "runs/…", unread: Collection[str] = (), **defaults: Any
 ) -> Callable[..., None]:
-    """Replace a command's last parameter, ``common``, by the shared options; some with another default.
+    """Replace a command's parameter ``common`` by the shared options; some with another default. ``running``, if
+    it has one, is replaced by the fields of its class.
 
     What is not given is looked for in --set, in the variables ``RB_…`` and in the file; in --set alone where the
     command has another default than the others, or the option is among ``unread``. ``out`` is what the help calls
     the default of --out.
     """
     signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.name != "common"]
-    shared = [p.replace(default=defaults.get(p.name, p.default)) for p in _shared()]
+    running = signature.parameters.get("running")
+    of_runs = [] if running is None else _options(running.annotation)
+    own = [*(p for p in signature.parameters.values() if p.name not in ("common", "running")), *of_runs]
+    shared = [p.replace(default=defaults.get(p.name, p.default)) for p in _options(Common)]
     shared = [p.replace(annotation=_out(out)) if p.name == "out" else p for p in shared]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     settled = console.guarded(functools.partial(_settled, unread={*unread, *defaults}))
@@ -228,6 +204,8 @@ def with_common(
     def wrapped(context: typer.Context, **values: Any) -> None:
         found = {p.name: values.pop(p.name) for p in shared}
         from_line = {name for name in found if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+        if running is not None:
+            values["running"] = running.annotation(**{p.name: values.pop(p.name) for p in of_runs})
         command(**values, common=settled(found, from_line))
 
     keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]

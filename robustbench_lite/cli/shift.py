@@ -8,15 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from robustbench_lite import console
-from robustbench_lite.cli.options import (
-    Baseline,
-    Common,
-    DetectorFolder,
-    Resume,
-    SaveImages,
-    ShardOption,
-    with_common,
-)
+from robustbench_lite.cli.options import Baseline, Common, with_common
+from robustbench_lite.cli.running import Running
 from robustbench_lite.names import FAMILIES, PUBLISHED
 
 SHIFTS, WORST, INSTEAD = "Shifts", "How far, and the worst case", "Without a network"
@@ -32,6 +25,7 @@ def _family(name: str) -> Any:
 @console.guarded
 def shift(
     common: Common,
+    running: Running,
     lighting: Annotated[list[str] | None, _family("lighting")] = None,
     optics: Annotated[list[str] | None, _family("optics")] = None,
     sensor: Annotated[list[str] | None, _family("sensor")] = None,
@@ -95,10 +89,6 @@ def shift(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=INSTEAD)
     ] = False,
-    detector: DetectorFolder = None,
-    save_images: SaveImages = False,
-    resume: Resume = False,
-    shard: ShardOption = None,
 ) -> None:
     """Accuracy under synthetic distribution shift, severity by severity.
 
@@ -136,15 +126,4 @@ def shift(
     }
     modes = Modes(preview, calibrate, psnr, scale, overwrite, until, tolerance, search or [], tries)
     families = {family: wanted or [] for family, wanted in asked.items()}
-    run_shift(
-        common,
-        families,
-        suite or [],
-        severity,
-        modes,
-        baseline=baseline,
-        detector=detector,
-        save_images=save_images,
-        resume=resume,
-        shard=shard,
-    )
+    run_shift(common, running, families, suite or [], severity, modes, baseline=baseline)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.running import Running
 from robustbench_lite.cli.sweeps import Sweep, levels_of, optional, sweeps
 from robustbench_lite.errors import InputError
 from robustbench_lite.runs import read_run
@@ -58,28 +59,25 @@ class Modes:
 
 def run_shift(
     common: Common,
+    running: Running,
     asked: Mapping[str, Sequence[str]],
     suites: Sequence[str],
     severity: str | None,
     modes: Modes,
     *,
     baseline: Path | None,
-    detector: Path | None,
-    save_images: bool,
-    resume: bool,
-    shard: str | None,
 ) -> None:
     """Do what the options say to every shift that was asked for, by family or as a published set."""
     modes.check(severity)
-    if shard and (modes.preview or modes.calibrate or modes.until is not None):
+    if running.shard and (modes.preview or modes.calibrate or modes.until is not None):
         flag = "--preview" if modes.preview else "--calibrate" if modes.calibrate else "--until"
         raise InputError(f"{flag} looks at all images together: it has no --shard.", "Leave it out.")
-    if resume and (modes.preview or modes.calibrate):
+    if running.resume and (modes.preview or modes.calibrate):
         flag = "--preview" if modes.preview else "--calibrate"
         raise InputError(
             f"{flag} asks no network: there is nothing that --resume could go on with.", "Leave it out."
         )
-    if detector and (modes.preview or modes.calibrate or modes.until is not None):
+    if running.detector and (modes.preview or modes.calibrate or modes.until is not None):
         flag = "--preview" if modes.preview else "--calibrate" if modes.calibrate else "--until"
         raise InputError(f"{flag} has no place for a --detector.", "Leave it out.")
     if suites and (modes.calibrate or modes.scale or modes.until is not None):
@@ -117,9 +115,7 @@ def run_shift(
     if modes.until is not None:
         from robustbench_lite.cli.breaking import seek
 
-        seek(
-            common, found, modes.until, severity or levels, modes.tolerance, save_images=save_images, resume=resume
-        )
+        seek(common, running, found, modes.until, severity or levels, modes.tolerance)
         return
     from robustbench_lite.cli.evaluate import run_evaluation
 
@@ -127,15 +123,12 @@ def run_shift(
     run_evaluation(
         "shift",
         common,
+        running,
         specs,
         optional=optional(found),
         remarks=remarks,
         ranges=modes.search,
         tries=modes.tries,
-        detector=detector or common.configuration.run.detector,
-        save_images=save_images,
-        resume=resume,
-        shard=shard,
         baseline=reference,
     )
 

@@ -70,6 +70,52 @@ def test_the_list_needs_no_typer_either():
     assert "inspection" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("eval", "--on", "night", "--out", "taken"), "taken exists already"),
+        (("eval", "--on", "night", "--out", "taken", "--resume"), "taken exists already"),
+        (("attack", "--resume", "--save-images"), "--resume has the rows"),
+        (("attack", "--model", "no.safetensors", "--data", "digits"), "no such file: no.safetensors"),
+        (("attack", "--weights", "no.pt", "--model", "cnn"), "no such file: no.pt"),
+        (("shift", "--lighting", "night", "--model", "cnn", "--data", "folder:no"), "no such folder: no"),
+        (("attack", "--model", "cnn", "--data", "npz:no.npz"), "no such file: no.npz"),
+        (("attack", "--data", "mnist"), "the demo network knows the digits only, not mnist"),
+        (("attack", "--detector", "taken"), "taken is no detector"),
+        (("attack", "--input-size", "3z"), "--input-size 3z is no size"),
+        (("attack", "--shard", "3/2"), "--shard 3/2 is no part of a whole"),
+        (("eval", "--suite", "nothing"), "unknown suite 'nothing'"),
+        (("eval", "--on", "nigt"), "unknown attack or shift 'nigt'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_the_command_line_tells_is_refused_before_torch_is_there(
+    rb, tmp_path, monkeypatch, run_folder, words, said
+):
+    shutil.copytree(run_folder, tmp_path / "taken")
+    monkeypatch.setitem(sys.modules, "robustbench_lite.runner", None)  # which imports torch: an error of ours
+    monkeypatch.delattr("robustbench_lite.runner", raising=False)
+    done = rb(*words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_a_refusal_is_without_torch_in_a_process_of_its_own(tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    program = (
+        "import sys\nfrom robustbench_lite.__main__ import main\nfor more in ([], ['--resume']):\n"
+        "    sys.argv = ['rb', 'eval', '--on', 'night', '--out', 'taken', *more]\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        assert end.code == 2, end.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("taken exists already") == 2
+
+
 @pytest.mark.slow
 def test_the_command_is_installed(tmp_path):
     """The one test that goes the whole way: a process, an empty folder, real streams."""
