@@ -178,7 +178,7 @@ def scalable(given: Shift | str) -> Shift:
 
 
 def _further(on_progress: Callable[[Progress], None], done: int, total: int) -> Callable[[Progress], None]:
-    return lambda progress: on_progress(Progress(min(done + progress.done, total), total, progress.condition))
+    return lambda progress: on_progress(progress._replace(done=min(done + progress.done, total), total=total))
 
 
 def _without_clean(on_images: Callable[[str, Batch, Tensor], None]) -> Callable[[str, Batch, Tensor], None]:

@@ -23,11 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 class Progress(NamedTuple):
-    """How far the loop is: ``done`` of ``total`` images times conditions."""
+    """How far the loop is: ``done`` of ``total`` images times conditions.
+
+    When a condition is finished, ``accuracy`` is what it came to, from 0 to 1, and ``seconds`` what it took.
+    """
 
     done: int
     total: int
     condition: str
+    accuracy: float | None = None
+    seconds: float = 0.0
 
 
 @dataclass
@@ -78,14 +83,19 @@ class Work:
                 self._looked |= bool(unit.checks)
                 self.done += len(unit.rows)
                 yield tally, unit
-                self.report(tally.spec)
+                self.report(tally.spec, tally if number == numbers[-1] else None)
         if self.store:  # what follows, the checks, may take a while
             self.store.flush()
 
-    def report(self, what: str) -> None:
-        """Say how far it is."""
+    def report(self, what: str, finished: Tally | None = None) -> None:
+        """Say how far it is, and what a condition that is finished came to."""
         images = self.shard.images(len(self.dataset), self.batch_size)
-        self.on_progress(Progress(self.done, images * len(self.tallies), what))
+        so_far = Progress(self.done, images * len(self.tallies), what)
+        if finished and finished.rows:
+            right = sum(int(rows["correct"].sum()) for rows in finished.rows)
+            accuracy = right / sum(len(rows) for rows in finished.rows)
+            so_far = so_far._replace(accuracy=accuracy, seconds=finished.seconds)
+        self.on_progress(so_far)
 
     def _finished(self, tally: Tally, number: int) -> bool:
         return self.store is not None and self.store.has(self._marks[tally.spec], number)

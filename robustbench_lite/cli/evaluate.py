@@ -12,6 +12,7 @@ import typer
 from robustbench_lite import console, registry
 from robustbench_lite.cli.foreseeing import foresee
 from robustbench_lite.cli.options import Common
+from robustbench_lite.cli.progress import watched
 from robustbench_lite.cli.running import Attacking, Running
 from robustbench_lite.errors import ExitCode, InputError, UnknownNameError
 from robustbench_lite.references import is_reference
@@ -96,7 +97,7 @@ def run_evaluation(
     if common.dry_run:
         _print_plan(prepared, until, as_json=common.json, quiet=common.quiet)
         return
-    with console.progress_bar(quiet=common.quiet) as update:
+    with watched(quiet=common.quiet) as told:
         run = runner.run(
             prepared,
             command=command,
@@ -106,7 +107,7 @@ def run_evaluation(
             save_images=running.save_images,
             resume=running.resume,
             until=until,
-            on_progress=lambda p: update(*p),
+            on_progress=told,
         )
     print_run(run, as_json=common.json, quiet=common.quiet, baseline=baseline)
     if prepared.inputs.demo and not common.quiet:

@@ -26,9 +26,8 @@ def foresee(common: Common, running: Running) -> None:
     if not common.dry_run:
         check_asked(common.out, resume=running.resume, save_images=running.save_images)
     model = Path(common.model).expanduser()
-    for file in (model if model.suffix in _WEIGHTS else None, common.weights):
-        if file is not None and not file.expanduser().is_file():
-            raise InputError(f"no such file: {file}", "Check the path.")
+    if model.suffix in _WEIGHTS and not model.is_file():
+        raise InputError(f"no such file: {model}", "Check the path.")
     kind, _, place = common.data.partition(":")
     if kind.lower() != "run":
         check_demo(common.model, common.data, known=common.data == DEMO_DATA)

@@ -462,7 +462,8 @@ def test_a_file_without_its_factory(refused, files):
     assert "Write nets.py:factory." in refused("attack", "--model", "nets.py")
 
 
-def test_means_on_the_scale_of_bytes(refused):
+def test_means_on_the_scale_of_bytes(refused, tmp_path):
+    (tmp_path / "parts").mkdir()
     assert "Divide --mean and --std by 255." in refused("attack", "--mean", "123.7", "--std", "58", *BRIGHT)
 
 

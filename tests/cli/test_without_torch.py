@@ -77,7 +77,6 @@ def test_the_list_needs_no_typer_either():
         (("eval", "--on", "night", "--out", "taken", "--resume"), "taken exists already"),
         (("attack", "--resume", "--save-images"), "--resume has the rows"),
         (("attack", "--model", "no.safetensors", "--data", "digits"), "no such file: no.safetensors"),
-        (("attack", "--weights", "no.pt", "--model", "cnn"), "no such file: no.pt"),
         (("shift", "--lighting", "night", "--model", "cnn", "--data", "folder:no"), "no such folder: no"),
         (("attack", "--model", "cnn", "--data", "npz:no.npz"), "no such file: no.npz"),
         (("attack", "--data", "mnist"), "the demo network knows the digits only, not mnist"),
