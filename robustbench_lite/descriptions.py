@@ -55,6 +55,7 @@ def _definition(module: str, member: str) -> ast.ClassDef | ast.FunctionDef | No
     return None
 
 
+@functools.cache  # a suite is checked against every rule, and asks for every one of its conditions
 def _describe(name: str, where: str) -> Description:
     module, _, member = where.partition(":")
     node = _definition(module, member)
