@@ -102,6 +102,13 @@ def _cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch):
+    """``--dry-run`` times one image once; how good the estimate is, is shown in tests/evaluation."""
+    monkeypatch.setattr("robustbench_lite.estimating.SIZES", (1,))
+    monkeypatch.setattr("robustbench_lite.estimating._TRIES", 1)
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """The demo network as a file: what ``rb train`` writes."""
