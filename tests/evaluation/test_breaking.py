@@ -182,8 +182,9 @@ def test_a_run_has_the_breaking_point_in_every_view(tmp_path):
     (point,) = run.record.breaking_points
     assert point.shift == "night(auto_exposure=0)"
     assert document(run)["breaking_points"] == [point.model_dump()]
-    assert "night(auto_exposure=0): the accuracy falls below 90" in html_report(run)
-    assert 'class="fall"' in html_report(run)
+    page = html_report(run)
+    assert "night(auto_exposure=0): the accuracy falls below 90" in page
+    assert 'class="fall"' in page
     assert [level.severity for level in sweeps(run)[0].levels] == [0, 1, 2, 3, 4, 5]
     assert [level.severity for level in sweeps(run, fine=True)[0].levels] == [0, *point.severities]
     assert len(coarse(run).record.conditions) == 6

@@ -257,10 +257,10 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path, caplog):
 def test_many_small_units_are_committed_together(tmp_path):
     store = opened(tmp_path, IDENTITY, resume=True)
     start = time.monotonic()
-    for number in range(300):
+    for number in range(100):
         store.add("night", unit(number))
     took = time.monotonic() - start
     store.close()
     records = list(Journal(store.folder / "units").records())
     assert len(records) <= 2 + took
-    assert found(tmp_path, 300) == list(range(300))
+    assert found(tmp_path, 100) == list(range(100))
