@@ -150,7 +150,7 @@ def made(draw, kind, name):
 
 @pytest.mark.parametrize(("kind", "name"), PARTS)
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much])
 def test_make_undoes_spec(kind, name, data):
     thing = data.draw(made(kind, name))
     text = spec(thing)
