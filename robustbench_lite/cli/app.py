@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -134,11 +135,15 @@ app.command()(plot)
 @console.guarded
 def ls(
     what: Annotated[
-        str, typer.Argument(help="attacks, shifts, models, data, generators, defences, scores or suites.")
+        str, typer.Argument(help="attacks, shifts, models, data, generators, defences, scores, suites or metrics.")
     ] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Whose suites are listed, too. (default: rb.toml here)"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """List attacks, shifts, models, data sets and suites, with what is in them.
+    """List attacks, shifts, models, data sets, suites, and (named alone) metrics of gates.
 
     Example: rb ls shifts
     """
@@ -147,7 +152,7 @@ def ls(
 
     if what and what not in LISTS:
         raise UnknownNameError("list", what, LISTS)
-    own = load_config().config.suites if what in ("", "suites") else {}
+    own = load_config(config).config.suites if what in ("", "suites") else {}
     if json:
         found = describe(what, own)
         console.print_json({name: [d._asdict() for d in listed] for name, listed in found.items()})

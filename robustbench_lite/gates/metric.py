@@ -48,6 +48,8 @@ class Metric:
         about: one line.
         unit: how it is written.
         usual: the kind of the conditions that a rule without filters is about.
+        better: which way is better; empty: neither.
+        takes: what the run must have.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Metric:
     limits: tuple[float, float] = (0.0, 1.0)  # what the number can be
     detector: bool = False  # whether it takes a run with one
     counts: bool = False  # whether it is the share of images of which something is true
+    better: Literal["higher", "lower", ""] = "higher"
+    takes: str = "any run"
 
     def needs(self) -> tuple[str, ...]:
         """Columns of the rows."""

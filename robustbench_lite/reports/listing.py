@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from robustbench_lite import descriptions, registry
 from robustbench_lite.descriptions import Description
@@ -26,16 +26,25 @@ KINDS = {
     "defences": "defence",
     "scores": "score",
 }
-SUITES = "suites"
-LISTS = (*KINDS, SUITES)
+SUITES, METRICS = "suites", "metrics"
+LISTS = (*KINDS, SUITES, METRICS)
 _INDENT = " " * 18
 
 
-Entry = Description | Suite
+class MetricLine(NamedTuple):
+    """What a rule of a gate can be about."""
+
+    name: str
+    about: str
+    better: str  # higher, lower, or neither: empty
+    takes: str  # what the run must have
+
+
+Entry = Description | Suite | MetricLine
 
 
 def describe(what: str = "", own: Mapping[str, SuiteConfig] | None = None) -> dict[str, list[Entry]]:
-    """What is registered, under the plural of its kind, and the suites; nothing named: all of it.
+    """What is registered, under the plural of its kind, and the suites; nothing named: all of it but the metrics.
 
     Args:
         what: one of ``LISTS``, or empty.
@@ -44,6 +53,10 @@ def describe(what: str = "", own: Mapping[str, SuiteConfig] | None = None) -> di
     found: dict[str, list[Entry]] = {
         name: [*descriptions.describe(kind)] for name, kind in KINDS.items() if what in ("", name)
     }
+    if what == METRICS:  # not among all, since it takes pandas to import, which is longer than the list to print
+        from robustbench_lite.gates.metrics import METRICS as known
+
+        return {METRICS: [MetricLine(m.name, m.about, m.better, m.takes) for m in known.values()]}
     return {**found, SUITES: [*suites(own).values()]} if what in ("", SUITES) else found
 
 
@@ -61,6 +74,11 @@ def listing(found: Mapping[str, Sequence[Entry]], width: int) -> str:
         for entry in sorted(listed, key=_family) if kind == "shifts" else listed:
             if isinstance(entry, Suite):
                 lines += _suite(entry, width)
+                continue
+            if isinstance(entry, MetricLine):
+                better = f"; {entry.better} is better" if entry.better else ""
+                lines += _wrapped(f"  {entry.name:15} {entry.about}", width)
+                lines += _wrapped(f"{_INDENT}takes {entry.takes}{better}", width)
                 continue
             if kind == "shifts" and _family(entry) != family:
                 family = _family(entry)
