@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,28 +73,39 @@ class Breaking(Metric):
         if table.grouped:
             groups = rows["group"].nunique(dropna=False)
             freedom = None if groups == len(rows) else max(1, groups - 1)
-        units, scores = Design(len(rows), freedom), _scores(table, point, rows)
-
-        def lower(alpha: float) -> float:
-            held = 0.0
-            for severity, score in scores:
-                if score <= units.quantile(alpha):
-                    break
-                held = severity
-            return held
-
-        def upper(alpha: float) -> float:
-            beyond = (s for s, score in scores if score < -units.quantile(alpha / len(scores)))
-            return next(beyond, math.inf)
-
         value = math.inf if point.severity is None else point.severity
-        return Estimate(value, len(rows), lower, upper)
+        return breaking_estimate(value, Design(len(rows), freedom), _scores(table, point, rows), len(rows))
 
     def change(self, table: Table, baseline: Table, subject: Subject, settings: GateSettings) -> Change:
         """There is none."""
         raise Unmeasured(
             "how far a breaking point moved has no interval.", "Give min, or max_drop of the metric area."
         )
+
+
+def breaking_estimate(value: float, units: Design, scores: Sequence[tuple[float, float]], n: int) -> Estimate:
+    """A breaking point with the bounds of ``Breaking``.
+
+    Args:
+        value: the severity.
+        units: whose quantile the scores are held to.
+        scores: of every severity, ascending: by how many standard errors the accuracy is above the share.
+        n: images.
+    """
+
+    def lower(alpha: float) -> float:
+        held = 0.0
+        for severity, score in scores:
+            if score <= units.quantile(alpha):
+                break
+            held = severity
+        return held
+
+    def upper(alpha: float) -> float:
+        beyond = (s for s, score in scores if score < -units.quantile(alpha / len(scores)))
+        return next(beyond, math.inf)
+
+    return Estimate(value, n, lower, upper)
 
 
 def _scores(table: Table, point: BreakingPoint, clean: pd.DataFrame) -> list[tuple[float, float]]:

@@ -9,6 +9,18 @@ from made_runs import Made, record, rows
 from robustbench_lite.records import RunRecord
 from robustbench_lite.runs import Run
 
+DETECTOR = {
+    "input_shape": [1, 8, 8],
+    "members": {"pca": 1.0},
+    "threshold": 1.0,
+    "false_alarms_promised": 0.05,
+    "false_alarms_promised_low": 0.03,
+    "false_alarms_promised_high": 0.08,
+    "n_calibrated": 500,
+    "n_seen": 0,
+    "without_gradient": [],
+}
+
 
 def made_run(path="run", *, conditions=None, samples=None, **changes):
     """A run in memory; ``samples(frame)`` may change its rows, ``changes`` are fields of its record."""

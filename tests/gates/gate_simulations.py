@@ -1,17 +1,21 @@
 """Samples from populations whose metrics are known, with what a gate would say of them."""
 
 import numpy as np
+import pandas as pd
 from gate_runs import simple_run
 from scipy import special
 
-from robustbench_lite.gates.bounds import fall, share
+from robustbench_lite.bisection import Search
+from robustbench_lite.gates.bounds import Design, fall, share
 from robustbench_lite.gates.composites import auroc_estimate
 from robustbench_lite.gates.distortion import fall_of_the_median
 from robustbench_lite.gates.metric import Subject
 from robustbench_lite.gates.metrics import METRICS
 from robustbench_lite.gates.ratios import mean_of_ratios
 from robustbench_lite.gates.rule import GateSettings
+from robustbench_lite.gates.severities import breaking_estimate
 from robustbench_lite.gates.tables import Table
+from robustbench_lite.intervals import retention_score
 
 CLEAN = Subject("clean", ("clean",))
 
@@ -204,6 +208,35 @@ def false_alarms_fall(rng):
     return measure("false_alarm_rate", tables[1], tables[0]), 0.05 * 1.1
 
 
+def breaking(rng, wavy=False, groups=False, n=400):
+    """Every image is lost from a severity on, or, in waves, comes back; found by the search."""
+    members = np.repeat(np.arange(n // 4), 4)
+    hard = rng.normal(size=n)
+    if groups:
+        hard = (rng.normal(size=n // 4)[members] + hard) / np.sqrt(2)
+
+    def error(severity):
+        fall = 0.06 * severity + 0.05 * np.sin(3 * severity) if wavy else 0.86 * special.ndtr((severity - 3) / 0.5)
+        return 0.05 + fall
+
+    def rows(severity):
+        right = (special.ndtr(hard) >= error(severity)).astype(int)
+        return pd.DataFrame({"index": range(n), "correct": right, "group": members})
+
+    clean, scores = rows(0), []
+    search = Search("fog", clean, 0.9, [1, 2, 3, 4, 5], 0.05, grouped=groups)
+    while wanted := search.wanted():
+        for severity in wanted:
+            found = rows(severity)
+            search.add(severity, found)
+            sides = (side["correct"].to_numpy(float) for side in (clean, found))
+            scores.append((severity, retention_score(*sides, 0.9, members if groups else None).value))
+    grid = np.linspace(0, 5, 50_001)
+    truth = grid[np.argmax(1 - error(grid) < 0.9 * (1 - error(0)))]
+    units = Design(n, n // 4 - 1 if groups else None)
+    return breaking_estimate(search.result().severity or np.inf, units, sorted(scores), n), truth
+
+
 MEANS = {
     name: np.r_[clean, np.outer(np.linspace(0.6, 1.4, 15), base * np.linspace(0.4, 1.6, 5)).ravel()]
     for name, clean, base in (("new", 0.05, 0.3), ("old", 0.08, 0.4))
@@ -274,6 +307,9 @@ SIMULATIONS = {
     "median, change, half robust": lambda rng: median_fall(rng, related=0.5, robust=0.4),
     "median, change, grouped": lambda rng: median_fall(rng, related=0.5, groups=True),
     "false alarms, change": false_alarms_fall,
+    "breaking point": breaking,
+    "breaking point, in waves": lambda rng: breaking(rng, wavy=True),
+    "breaking point, grouped": lambda rng: breaking(rng, groups=True),
     "mean corruption error": corruption_error,
     "mean corruption error, grouped": lambda rng: corruption_error(rng, groups=True),
     "mean corruption error, change": lambda rng: corruption_error(rng, change=True),

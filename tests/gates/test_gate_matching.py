@@ -48,6 +48,13 @@ def record():
         ("pgd", ["pgd(eps=0.1)"]),  # the data's usual budget
         ("pgd(steps=20, eps=0.1, norm=l2)", [PGD]),  # another order
         ("pgd(steps=20, eps=0.1)", []),  # the norm is no default
+        ("pgd(norm=l2, eps=0.1)", []),  # nor are the steps
+        ("pgd(norm=l2, steps=20)", []),  # 0.1 is not the usual budget of l2
+        ("pgd(norm=l2, loss=ce, steps=20, eps=0.1)", [PGD]),
+        ("pgd(eps=0.1, loss=dlr)", []),
+        ("pgd() + night()", []),  # another order of steps
+        ("night + pgd", ["night + pgd(eps=0.1)"]),
+        ("night + pgd + clean", []),
         ("pgd(eps=0.2)", []),
         ("pgd(eps=0.1, alpha=3)", []),
         ("pgd(*)", ["pgd(eps=0.1)", PGD]),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gate_runs import made_run, simple_run
+from gate_runs import DETECTOR, made_run, simple_run
 from made_runs import CONDITIONS
 from sklearn.metrics import roc_auc_score
 
@@ -13,18 +13,6 @@ from robustbench_lite.gates.rule import Rule
 from robustbench_lite.metrics import calibration_error
 from robustbench_lite.shifts.published_tables import MAIN
 from robustbench_lite.sweeps import sweeps
-
-DETECTOR = {
-    "input_shape": [1, 8, 8],
-    "members": {"pca": 1.0},
-    "threshold": 1.0,
-    "false_alarms_promised": 0.05,
-    "false_alarms_promised_low": 0.03,
-    "false_alarms_promised_high": 0.08,
-    "n_calibrated": 500,
-    "n_seen": 0,
-    "without_gradient": [],
-}
 
 
 def judged(run, metric, baseline=None, **rule):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gate_runs import made_run, pair, simple_run
+from gate_runs import DETECTOR, made_run, pair, simple_run
 from pydantic import ValidationError
 
 from robustbench_lite.errors import InputError, UnknownNameError
@@ -399,3 +399,27 @@ def test_a_name_that_matches_nothing_is_told_how_to_be_written():
     for where, is_told in (({"condition": "fog"}, True), ({"condition": "fog(*)"}, False)):
         (result,) = gate(simple_run(90, 100), Rule(id="r", min=0.5, where=where)).results
         assert ("fog(*) is all of them" in result.remedy) == is_told
+
+
+def test_a_number_that_is_nan_is_never_judged():
+    from robustbench_lite.gates.bounds import Estimate
+    from robustbench_lite.gates.comparing import Comparison
+    from robustbench_lite.gates.deciding import judge
+    from robustbench_lite.gates.metric import Subject
+    from robustbench_lite.gates.metrics import METRICS
+
+    estimate = Estimate(float("nan"), 100, lambda a: 0.9, lambda a: 0.95)
+    about = METRICS["accuracy"], "run", Subject("clean", ("clean",))
+    for bound, limit in (("min", 0.5), ("max", 0.99), ("min", 0.99)):
+        one = Comparison(Rule(id="r", **{bound: limit}), *about, bound, limit, estimate)
+        (match,) = judge([one], GateSettings())
+        assert (match.verdict, match.value, match.words) == ("ERROR", None, "the number is NaN.")
+
+
+@pytest.mark.parametrize("metric", ["flagged_share", "false_alarm_rate", "auroc"])
+def test_a_baseline_without_a_detector(metric):
+    run, baseline = (made_run(path, detector=d) for path, d in (("run", DETECTOR), ("old", None)))
+    result = gate(run, Rule(id="r", metric=metric, max_drop=0.1), baseline=baseline).results[0]
+    assert result.verdict == "ERROR"
+    assert f"the baseline has no detector, which {metric} is about" in result.words
+    assert result.remedy == "Run it with --detector."
