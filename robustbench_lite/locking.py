@@ -46,6 +46,13 @@ def locked(file: Path) -> IO[bytes] | None:
         held.close()
 
 
+def release(held: IO[bytes]) -> None:
+    """Let go of a lock, also if a process that was forked meanwhile still has the file open."""
+    if fcntl is not None:
+        fcntl.flock(held, fcntl.LOCK_UN)
+    held.close()
+
+
 class Claim:
     """The right to write to a place, until it is given up or the process ends.
 
@@ -74,7 +81,7 @@ class Claim:
                 self._file.unlink()  # while it is held: nobody else's
                 for folder in self._made:
                     folder.rmdir()
-            self._held.close()
+            release(self._held)
             self._held = None
 
 

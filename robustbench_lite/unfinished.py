@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from robustbench_lite.journal import Journal, Place
-from robustbench_lite.locking import locked
+from robustbench_lite.locking import locked, release
 from robustbench_lite.units import Unit, headers_of, pack, unpack
 
 _log = logging.getLogger(__name__)
@@ -147,7 +147,8 @@ class Store:
         self.flush()
         if not self._journal.path.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.close()
+        if not self._lock.closed:
+            release(self._lock)
 
     def remove(self) -> None:
         """The run is written: nothing of this is needed any more."""
@@ -155,7 +156,8 @@ class Store:
         with contextlib.suppress(OSError):
             self._journal.path.unlink(missing_ok=True)  # first: half a store must not look like work to go on with
             shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.close()
+        if not self._lock.closed:
+            release(self._lock)
 
 
 def name_of(identity: Mapping[str, str]) -> str:
@@ -181,7 +183,11 @@ def opened(parent: Path, identity: Mapping[str, str], *, resume: bool) -> Store 
                 "--resume."
             )
             return None
-        store = Store(folder, identity, lock, resume=resume)
+        try:
+            store = Store(folder, identity, lock, resume=resume)
+        except BaseException:
+            release(lock)
+            raise
     except OSError as error:
         _log.warning(
             "warning: cannot keep finished batches in %s: %s. --resume could not take them up.",

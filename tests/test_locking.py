@@ -1,7 +1,9 @@
 """One process at a time writes to a place."""
 
+import multiprocessing
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from robustbench_lite.cli.app import app
 from robustbench_lite.errors import InputError
 from robustbench_lite.locking import Claim, claimed
+from robustbench_lite.unfinished import opened
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no locks")
 HOLD = """
@@ -31,6 +34,32 @@ def test_a_place_is_refused_until_the_process_that_has_it_ends_even_by_a_kill(tm
     assert [p.name for p in place.parent.iterdir()] == [".run.lock"]
     Claim(place).give_up()
     assert list(place.parent.iterdir()) == []
+
+
+def test_a_forked_process_that_lives_on_holds_nothing(tmp_path):
+    """Such as one that a user's own data set reads images in: it has the open file too."""
+    claim, store = Claim(tmp_path / "run"), opened(tmp_path, {"seed": "0"}, resume=True)
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    claim.give_up()
+    store.close()
+    Claim(tmp_path / "run").give_up()
+    again = opened(tmp_path, {"seed": "0"}, resume=True)
+    assert again is not None
+    again.close()
+    child.kill()
+    child.join()
+
+
+def test_a_store_that_cannot_be_opened_lets_its_lock_go(tmp_path, monkeypatch):
+    """An open file that nobody holds warns in whatever test comes later."""
+    with monkeypatch.context() as patch:
+        patch.setattr("robustbench_lite.unfinished._KEY", "no/folder")
+        assert opened(tmp_path, {"seed": "0"}, resume=True) is None
+    store = opened(tmp_path, {"seed": "0"}, resume=True)
+    assert store is not None
+    store.close()
+    store.close()  # once more does no harm
 
 
 def test_a_claim_leaves_no_empty_folder_that_it_made(tmp_path):
