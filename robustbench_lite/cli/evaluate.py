@@ -204,6 +204,7 @@ def _print_plan(prepared: Any, until: Until | None, *, as_json: bool, quiet: boo
         "n": found.n,
         "conditions": found.conditions,
         "seconds": found.seconds,
+        "expected_seconds": found.expected_seconds,
         "timed": found.timed,
     }
     if as_json:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def plan_table(plan: Mapping[str, Any]) -> Table:
-    """What every condition, and all of them, may cost at the most."""
+    """What every condition, and all of them, may cost at the most, and how long they may take."""
     from rich.table import Table
     from rich.text import Text
 
@@ -23,14 +23,18 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
     for kind in ("forwards", "gradients"):
         total = sum(row[f"{kind}_per_sample"] for row in rows) * n
         table.add_column(f"{kind} at most", justify="right", footer=str(total))
-    table.add_column("time", justify="right", footer=_time(plan["seconds"]))
+    attacked = any(row["attacks"] for row in rows)
+    table.add_column("time", justify="right", footer=_time(plan["expected_seconds"]))
+    if attacked:
+        table.add_column("time at most", justify="right", footer=_time(plan["seconds"]))
     for row in rows:
         table.add_row(
             Text(row["condition"]),
             *([str(row.get("severities", ""))] if searched else []),
             str(row["forwards_per_sample"] * n),
             str(row["gradients_per_sample"] * n),
-            _time(row["seconds"]),
+            _time(row["expected_seconds"]),
+            *([_time(row["seconds"])] if attacked else []),
         )
     return table
 
@@ -45,9 +49,14 @@ def time_told(rows: Sequence[Mapping[str, Any]], timed: int) -> str:
     if not timed:
         return "time: no estimate, for the network is a function, and a call of it may cost something"
     told = f"about {duration(sum(row['seconds'] or 0 for row in rows if not row['attacks']))}"
-    if any(row["attacks"] for row in rows):
-        most = duration(sum(row["seconds"] or 0 for row in rows if row["attacks"]))
-        told += f", and at most {most} for attacks, less the more images are fooled,"
+    attacks = [row for row in rows if row["attacks"]]
+    if attacks:
+        most = duration(sum(row["seconds"] or 0 for row in attacks))
+        likely = [row["expected_seconds"] for row in attacks]
+        if None in likely:
+            told += f", and at most {most} for attacks, less the more images are fooled,"
+        else:
+            told += f", and about {duration(sum(likely))} for attacks (at most {most}),"
     if any(row["seconds"] is None for row in rows):
         told += ", and the search for the worst case"
     return f"time: {told} on this machine (measured on {timed} images)"

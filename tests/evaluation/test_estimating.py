@@ -72,6 +72,27 @@ def test_few_images_are_timed_too():
     assert found.conditions[1]["seconds"] > found.conditions[0]["seconds"]
 
 
+def test_an_attack_is_expected_to_take_the_share_of_its_passes_that_it_takes_of_a_few_images():
+    """Of the demo, whose images fall to a large budget in the first step, and never to a tiny one."""
+    found = plan(prepare(Inputs(first=40), ["pgd(eps=1, steps=40)", "pgd(eps=1e-6, steps=40)", "night"]))
+    clean, large, tiny, night = (row["expected_seconds"] / row["seconds"] for row in found.conditions)
+    assert large < 0.3
+    assert tiny > 0.85
+    assert clean == night == 1
+    assert found.expected_seconds == pytest.approx(sum(row["expected_seconds"] for row in found.conditions))
+
+
+def test_a_trial_that_takes_too_long_is_ended_and_leaves_the_bound(monkeypatch):
+    monkeypatch.setattr("robustbench_lite.estimating.TRIAL_S", 0.2)
+    prepared = prepare(Inputs(first=40), ["pgd(steps=100000, eps=1e-6)", "fgsm"])
+    found = plan(prepared)
+    rows = {row["condition"].partition("(")[0]: row["expected_seconds"] for row in found.conditions}
+    assert rows["pgd"] is None
+    assert rows["clean"] is not None
+    assert found.expected_seconds is None
+    assert not prepared.classifier.network._forward_pre_hooks  # nothing stays behind
+
+
 CALLED = """
 from pathlib import Path
 
@@ -108,9 +129,11 @@ def test_durations_are_told_as_exactly_as_they_are_known(seconds, told):
 
 
 def test_the_sentence_tells_what_stops_early_from_what_does_not():
-    fixed, attack, search = (
-        {"seconds": s, "attacks": a} for s, a in ((180.0, False), (600.0, True), (None, False))
+    fixed, attack, untried, search = (
+        {"seconds": s, "attacks": a, "expected_seconds": e}
+        for s, a, e in ((180.0, False, 180.0), (600.0, True, 200.0), (600.0, True, None), (None, False, None))
     )
     assert time_told([fixed], 16) == "time: about 3 min on this machine (measured on 16 images)"
-    assert "about 3 min, and at most 10 min for attacks" in time_told([fixed, attack], 16)
+    assert "about 3 min, and about 3 min for attacks (at most 10 min), on" in time_told([fixed, attack], 16)
+    assert "about 3 min, and at most 20 min for attacks" in time_told([fixed, attack, untried], 16)
     assert "about 3 min, and the search" in time_told([fixed, search], 16)
