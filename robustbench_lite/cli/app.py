@@ -135,7 +135,7 @@ app.command()(plot)
 @console.guarded
 def ls(
     what: Annotated[
-        str, typer.Argument(help="attacks, shifts, models, data, generators, defences, scores, suites or metrics.")
+        str, typer.Argument(help="attacks, shifts, models, data, generators, defences, scores, metrics or suites.")
     ] = "",
     config: Annotated[
         Path | None,

@@ -27,7 +27,7 @@ KINDS = {
     "scores": "score",
 }
 SUITES, METRICS = "suites", "metrics"
-LISTS = (*KINDS, SUITES, METRICS)
+LISTS = (*KINDS, METRICS, SUITES)
 _INDENT = " " * 18
 
 
