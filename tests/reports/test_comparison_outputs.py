@@ -228,3 +228,27 @@ def test_an_unfinished_run_and_a_demonstration_are_marked(made):
     page = Page(comparison_html(again, changed, 1))
     assert any("INTERRUPTED" in text for text in page.text("p"))
     assert "B and A: The run is interrupted" in comparison_markdown(again, changed)
+
+
+def test_hostile_data_devices_and_conditions_stay_text_in_markdown(made):
+    changes = {"data": {"spec": "folder:[x](javascript:a)<b>", "split": "@everyone"}, "examples": 0}
+    changes["conditions"] = [
+        ("clean", "clean", None, [], 0.9, 0),
+        ("night(a='<i>[x](u)')", "shift", 3.0, [], 0.8, 0),
+    ]
+    found, _ = made(**changes)
+    (one,) = found.compared
+    rows = one.run.samples
+    rows.loc[rows["condition"] != "clean", "correct"] = 0
+    one.run.record.device = "<u>`cuda`@everyone"
+    again = compare([found.baseline, one.run])
+    changed = [changed_images(one.run, again.baseline, [d.condition for d in one.differences])]
+    title, _, rest = comparison_markdown(again, changed).partition("\n")
+    assert title.startswith("# ")
+    sentences, _, notes = rest.partition("**Read with care**")
+    sentences = sentences.partition("\n| ")[0]
+    for part in (title, sentences, notes):
+        assert not re.search(r"<[ibu]>|(?<!\\)\[x|@everyone|(?<!\\)`cuda", part)
+    assert "everyone" in title
+    assert "night" in sentences
+    assert "cuda" in notes

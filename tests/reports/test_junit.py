@@ -125,3 +125,9 @@ def test_many_matches_are_counted():
     found = report(result(matches=[match()] * 1500))
     out = read(found).find("testcase/system-out").text
     assert out.endswith("500 more are in gate.json.")
+
+
+def test_a_hostile_metric_keeps_it_xml():
+    source = junit(report(result("r0", metric="a\x00\x1b<b>\ufffe\ud800")))
+    assert "<b>" not in source
+    assert ElementTree.fromstring(source).find(".//testcase").get("classname").startswith("rb.gate.a")
