@@ -35,6 +35,8 @@ def test_the_more_alike_two_networks_are_the_surer_is_the_change():
         widths.append(found.upper(0.05) - found.lower(0.05))
         assert found.lower(0.05) < found.value < found.upper(0.05)
     assert 0 < widths[0] < widths[1] < widths[2]
+    apart = fall_of_the_median(before, rng.permutation(before), None)  # the same sizes, of other images
+    assert widths[0] < 0.7 * (apart.upper(0.05) - apart.lower(0.05))
 
 
 def test_groups_are_the_units():

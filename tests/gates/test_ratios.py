@@ -51,12 +51,13 @@ def test_bounds_move_away_as_the_level_falls_and_p_belongs_to_them():
 
 
 def test_groups_are_the_units_and_one_group_says_nothing():
-    own, other = np.repeat(errors(100), 4, axis=0), np.repeat(errors(100, seed=1), 4, axis=0)
-    alone, grouped = (mean_of_ratios(own, other, groups, WIDE) for groups in (None, np.arange(400) // 4))
+    own, other = np.repeat(errors(400), 4, axis=0), np.repeat(errors(400, seed=1), 4, axis=0)
+    alone, grouped = (mean_of_ratios(own, other, groups, WIDE) for groups in (None, np.arange(1600) // 4))
+    assert math.isfinite(grouped.upper(0.05) - grouped.lower(0.05))
     assert grouped.value == alone.value
     assert grouped.upper(0.05) > alone.upper(0.05)
     assert grouped.lower(0.05) < alone.lower(0.05)
-    one = mean_of_ratios(own, other, np.zeros(400), WIDE)
+    one = mean_of_ratios(own, other, np.zeros(1600), WIDE)
     assert (one.lower(0.05), one.upper(0.05)) == WIDE
 
 
