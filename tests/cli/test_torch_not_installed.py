@@ -58,7 +58,10 @@ def runs(tmp_path_factory):
         )
         whole = write_made(place / f"whole-{index}", made)
         rows = whole.samples[whole.samples["index"] % 2 == index - 1]
-        RunFolder(place / f"part-{index}").commit(whole.record, rows, {})
+        halves = [condition.model_copy(update={"n": 50}) for condition in whole.record.conditions]
+        data = whole.record.data.model_copy(update={"n_used": 50})
+        record = whole.record.model_copy(update={"conditions": halves, "data": data})
+        RunFolder(place / f"part-{index}").commit(record, rows, {})
     return place
 
 
