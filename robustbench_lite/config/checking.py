@@ -15,7 +15,7 @@ from robustbench_lite.config.places import anchored
 from robustbench_lite.config.reading import Loaded, load_config
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.gates.matching import fits
-from robustbench_lite.gates.metrics import check_limits, metric_of
+from robustbench_lite.gates.metrics import check_rule, metric_of
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.references import is_reference
 from robustbench_lite.specs import parse
@@ -131,7 +131,7 @@ def _gate(rule: Rule, loaded: Loaded) -> Iterator[Finding]:
         yield Finding(True, f"{place}.metric", str(error))
     else:
         try:
-            check_limits(rule)
+            check_rule(rule)
         except InputError as error:
             yield Finding(True, place, str(error))
     if rule.baseline is not None:

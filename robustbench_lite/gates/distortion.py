@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from robustbench_lite.gates.bounds import Array, Change, Design, Estimate, apart, clopper_bounds, design
-from robustbench_lite.gates.metric import Metric, Subject, checked, groups_of, of_class
+from robustbench_lite.gates.metric import Metric, Subject, Unmeasured, checked, groups_of, of_class
 from robustbench_lite.gates.rule import GateSettings
 from robustbench_lite.gates.tables import Table
 from robustbench_lite.intervals import Groups
@@ -47,12 +47,14 @@ class MedianDistortion(Metric):
         columns = (*_COLUMNS, norm := _norm(table, subject))
         rows = checked(of_class(table.pairs(baseline, subject.conditions[0], columns), subject.label), subject)
         before, after = (_lost_at(rows, norm, end) for end in ("_before", ""))
-        groups = groups_of(rows, table)
+        groups, medians = groups_of(rows, table), (_median(before), _median(after))
+        if min(medians) == math.inf:
+            raise Unmeasured(
+                f"neither network loses half of the images under {subject.name}: there are no medians to compare.",
+                "Hold robust_accuracy to max_drop, under an attack with a budget.",
+            )
         return Change(
-            fall_of_the_median(before, after, groups),
-            fall_of_the_median(after, before, groups),
-            _median(before),
-            _median(after),
+            fall_of_the_median(before, after, groups), fall_of_the_median(after, before, groups), *medians
         )
 
 

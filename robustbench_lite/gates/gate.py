@@ -10,7 +10,7 @@ from typing import NamedTuple
 from robustbench_lite.errors import ExitCode, InputError
 from robustbench_lite.gates.comparing import Comparison, comparisons, left_out
 from robustbench_lite.gates.deciding import Judged, judge, result, worst
-from robustbench_lite.gates.metrics import check_limits
+from robustbench_lite.gates.metrics import check_rule
 from robustbench_lite.gates.planning import needed_images
 from robustbench_lite.gates.rule import GateSettings, Rule
 from robustbench_lite.gates.tables import Table
@@ -141,7 +141,7 @@ def _check(rules: Sequence[Rule], tables: Sequence[Table]) -> None:
     if not tables:
         raise InputError("there is no run.", "Give the folder that rb eval printed.")
     for rule in rules:
-        check_limits(rule)
+        check_rule(rule)
     ids = [rule.id for rule in rules]
     if twice := [name for name in ids if ids.count(name) > 1]:
         raise InputError(f"two rules have the id {twice[0]!r}.", "Give each its own.")

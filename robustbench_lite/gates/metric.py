@@ -50,6 +50,7 @@ class Metric:
         usual: the kind of the conditions that a rule without filters is about.
         better: which way is better; empty: neither.
         takes: what the run must have.
+        whole: filters that would choose a part of what the number is over, and why they cannot.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Metric:
     counts: bool = False  # whether it is the share of images of which something is true
     better: Literal["higher", "lower", ""] = "higher"
     takes: str = "any run"
+    whole: tuple[tuple[str, str], ...] = ()
 
     def needs(self) -> tuple[str, ...]:
         """Columns of the rows."""

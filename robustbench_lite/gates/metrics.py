@@ -13,6 +13,8 @@ from robustbench_lite.gates.metric import Metric
 from robustbench_lite.gates.rule import Rule
 from robustbench_lite.gates.severities import Area, Breaking
 
+_ALL_SEVERITIES = (("kind", "of shifts"), ("severity", "over all severities"))
+_ALL_IMAGES = (*_ALL_SEVERITIES, ("class_", "of the images of all classes"))
 _ALL: tuple[Metric, ...] = (
     Mean("accuracy", "share of images that are classified right", counts=True),
     Mean(
@@ -34,6 +36,7 @@ _ALL: tuple[Metric, ...] = (
         "area",
         "mean accuracy over the range of a shift's severities, straight in between",
         takes="a shift at two severities",
+        whole=_ALL_SEVERITIES,
     ),
     Breaking(
         "breaking_point",
@@ -41,6 +44,7 @@ _ALL: tuple[Metric, ...] = (
         "severity",
         limits=(0.0, math.inf),
         takes="rb shift --until",
+        whole=_ALL_IMAGES,
     ),
     MedianDistortion(
         "median_distortion",
@@ -55,6 +59,7 @@ _ALL: tuple[Metric, ...] = (
         "mean error over the corruptions of a published set",
         better="lower",
         takes="a published set, all severities",
+        whole=_ALL_IMAGES,
     ),
     CorruptionMean(
         "mce",
@@ -64,6 +69,7 @@ _ALL: tuple[Metric, ...] = (
         limits=(0.0, math.inf),
         better="lower",
         takes="a published set, all severities",
+        whole=_ALL_IMAGES,
     ),
     CorruptionMean(
         "relative_mce",
@@ -73,6 +79,7 @@ _ALL: tuple[Metric, ...] = (
         limits=(-math.inf, math.inf),
         better="lower",
         takes="a published set, all severities",
+        whole=_ALL_IMAGES,
     ),
     Calibration("ece", "expected calibration error, 15 bins", "number", better="lower"),
     Mean(
@@ -122,13 +129,26 @@ def metric_of(name: str) -> Metric:
     return METRICS[name]
 
 
-def check_limits(rule: Rule) -> None:
-    """Raise InputError if a limit is one that nothing breaks, or that nothing keeps: 5 where 5 % are meant.
+def check_rule(rule: Rule) -> None:
+    """Raise InputError if a rule asks for a part of what its metric is over, or has a limit that says nothing.
 
     Raises:
         UnknownNameError: there is no such metric.
     """
     metric = metric_of(rule.metric)
+    for name, reason in metric.whole:
+        asked = getattr(rule.where, name)
+        if asked is not None and (name, asked) != ("kind", "shift"):
+            key = name.rstrip("_")
+            raise InputError(
+                f"where.{key} of the rule {rule.id!r} chooses nothing: {rule.metric} is {reason}.",
+                f"Leave where.{key} out, or take accuracy or mean_accuracy.",
+            )
+    _check_limits(rule, metric)
+
+
+def _check_limits(rule: Rule, metric: Metric) -> None:
+    """Refuse a limit that nothing breaks, or that nothing keeps: 5 where 5 % are meant."""
     low, high = metric.limits
     if metric.unit == "share" and math.isinf(high):
         high = 10.0  # mCE is 1 of the network that it is a share of, and printed in per cent in papers

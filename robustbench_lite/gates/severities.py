@@ -137,7 +137,10 @@ def _named(pattern: str | None, shift: str, level: ConditionRecord, table: Table
         return True
     if has_wildcard(pattern):
         return fits(pattern, shift)
-    return names(pattern, level.model_copy(update={"spec": shift}), table.record)
+    # A pattern with a severity would choose a part of what the number is over.
+    parameters = [{k: v for k, v in known.items() if k != "severity"} for known in level.parameters]
+    whole = level.model_copy(update={"spec": shift, "severity": None, "parameters": parameters})
+    return names(pattern, whole, table.record)
 
 
 def _weights(severities: list[float]) -> tuple[float, ...]:

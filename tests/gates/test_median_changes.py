@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from gate_runs import simple_run
 
 from robustbench_lite.gates.bounds import apart
 from robustbench_lite.gates.distortion import fall_of_the_median, median_estimate
+from robustbench_lite.gates.gate import gate
+from robustbench_lite.gates.rule import Rule
 
 
 def sizes(n=200, seed=0, scale=1.0):
@@ -62,3 +65,23 @@ def test_of_a_network_that_most_images_are_never_lost_for():
     both = fall_of_the_median(some, np.where(np.arange(200) < 98, np.inf, 1.0), None)
     assert both.lower(0.05) == -math.inf  # infinity less infinity is no number
     assert math.isnan(fall_of_the_median(robust, robust, None).value)
+
+
+def test_networks_that_lose_less_than_half_have_no_medians_to_compare():
+    threats = [{"norm": "l2", "eps": None, "minimal": True}]
+
+    def verdict(right, right_before):
+        sides = [
+            simple_run(right, 100, path=path, spec="cw(norm=l2)", kind="attack", threats=threats)
+            for path, right in (("run", right), ("old", right_before))
+        ]
+        (result,) = gate(
+            sides[0], Rule(id="r", metric="median_distortion", max_drop=0.1), baseline=sides[1]
+        ).results
+        return result.verdict, result.words
+
+    told, words = verdict(70, 70)
+    assert told == "ERROR"
+    assert "neither network loses half of the images under cw(norm=l2)" in words
+    assert verdict(90, 20)[0] == "PASS"
+    assert verdict(20, 90)[0] == "FAIL"

@@ -7,6 +7,7 @@ from made_runs import CONDITIONS
 from sklearn.metrics import roc_auc_score
 
 from robustbench_lite.corruption_error import suite_errors
+from robustbench_lite.errors import InputError
 from robustbench_lite.gates.gate import gate
 from robustbench_lite.gates.metrics import METRICS
 from robustbench_lite.gates.rule import Rule
@@ -84,6 +85,27 @@ def test_the_area_is_that_of_the_sweep(run):
     assert values(run, "area") == expected
     assert list(values(run, "area", where={"condition": "night"})) == ["night"]
     assert list(values(run, "area", where={"condition": "gauss*"})) == ["gaussian_blur"]
+
+
+@pytest.mark.parametrize("metric", ["area", "breaking_point", "mean_corruption_error", "mce", "relative_mce"])
+def test_a_part_of_what_a_metric_is_over_is_not_asked_for_in_vain(run, metric):
+    parts = [
+        {"severity": 5},
+        {"kind": "attack"},
+        {"kind": "chain"},
+        *([] if metric == "area" else [{"class": "3"}]),
+    ]
+    for where in parts:
+        with pytest.raises(
+            InputError, match=rf"^where\.{next(iter(where))} of the rule 'r' chooses nothing: {metric} "
+        ):
+            judged(run, metric, where=where)
+    assert judged(run, metric, where={"kind": "shift"})
+
+
+def test_a_severity_is_no_part_of_the_name_of_an_area(run):
+    for named in ("night(severity=1)", "night(severity=3)", "night(severity=5)"):
+        assert judged(run, "area", where={"condition": named}).verdict == "ERROR"
 
 
 def test_a_breaking_point_is_held_to_its_severities():
