@@ -102,7 +102,11 @@ def part(record: RunRecord) -> str:
 
 def _wrong_rows(run: Run) -> str:
     """What is wrong with the rows of a shard; empty: nothing."""
-    record, rows = run.record, run.rows(["condition", "index"])
+    record = run.record
+    size, most = record.config.get("batch_size"), record.config.get("max_damaged", 1.0)
+    if not isinstance(size, int) or size < 1 or not isinstance(most, int | float):
+        return "batch_size or max_damaged in run.json is no such number"
+    rows = run.rows(["condition", "index"])
     counts = rows["condition"].value_counts()
     strange = set(counts.index) - {condition.spec for condition in record.conditions}
     if strange:
@@ -115,8 +119,7 @@ def _wrong_rows(run: Run) -> str:
             return f"it has {there} rows of {condition.spec} for {record.data.n_used} images"
     if rows.duplicated().any():
         return f"it has the image {rows[rows.duplicated()]['index'].iloc[0]} twice"
-    size, shard = record.config.get("batch_size"), record.shard
-    if size and shard:
+    if shard := record.shard:
         others = rows["index"][(rows["index"] // size) % shard.count != shard.index - 1]
         if len(others):
             return f"it has the image {others.iloc[0]}, which is of another shard"
@@ -125,10 +128,9 @@ def _wrong_rows(run: Run) -> str:
 
 def _missing_images(record: RunRecord, damaged: int) -> str:
     """Whether a finished shard has its images, but for the damaged ones; empty: it has."""
-    size, shard = record.config.get("batch_size"), record.shard
-    if not size or not shard:
-        return ""
-    whole = Shard(shard.index, shard.count).images(record.data.n_asked - damaged, size)
+    assert record.shard is not None
+    shard = Shard(record.shard.index, record.shard.count)
+    whole = shard.images(record.data.n_asked - damaged, record.config["batch_size"])
     there, torn = record.data.n_used, record.data.n_skipped - damaged
     return "" if there + torn == whole else f"it has {there} images and {torn} that cannot be read, of {whole}"
 

@@ -128,7 +128,7 @@ def _condition(
     if spec in rows:
         above = _above_clean(rows["clean"], rows[spec])
         found = [_again(check, above) if check.name == "above_clean" else check for check in found]
-    if any(part.curve for part in parts):
+    if spec in rows and parts[0].threat_model and any(part.curve for part in parts):
         norm = parts[0].threat_model[0].norm
         curve = robustness_curve(rows[spec], norm, data.eps.get(norm), grouped=data.n_groups is not None)
     return parts[0].model_copy(

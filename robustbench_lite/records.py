@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 6
 LEFT_OUT = "left out with --no-checks."  # what a check that was not made has seen
@@ -92,7 +92,7 @@ class DataRecord(_Strict):
     n_asked: int
     n_used: int
     n_skipped: int
-    skipped: list[dict[str, str]]  # file, reason
+    skipped: list[Annotated[dict[Literal["file", "reason"], str], Field(min_length=2)]]
     n_groups: int | None
     notes: list[str] = []
     eps: dict[str, float] = {}  # the usual budgets, by norm

@@ -266,6 +266,29 @@ def test_a_shard_whose_rows_are_not_those_of_its_record_is_refused(pair, tmp_pat
         merge([torn, first], tmp_path / "whole", allow_missing=allow_missing)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        ("config.batch_size", "8", "shard 1/2, is damaged: batch_size or max_damaged"),
+        ("config.batch_size", None, "shard 1/2, is damaged: batch_size or max_damaged"),
+        ("config.batch_size", 0, "shard 1/2, is damaged: batch_size or max_damaged"),
+        ("config.max_damaged", "all", "shard 1/2, is damaged: batch_size or max_damaged"),
+        ("data.skipped", [{"name": "a.png"}], "run.json"),
+    ],
+)
+def test_a_record_that_somebody_wrote_into_is_refused(tmp_path, place, value, told):
+    part, name = place.split(".")
+    shards = write_shards(tmp_path, Made(n=16))
+    for run in shards:
+        file = run.path / "run.json"
+        said = json.loads(file.read_text())
+        said[part][name] = value
+        file.write_text(json.dumps(said))
+    with pytest.raises(InputError) as refused:
+        merge([run.path for run in shards], tmp_path / "whole")
+    assert told in str(refused.value)
+
+
 def fewer(run, n):
     """The same with the first n images, in its record too."""
     rows = run.samples[run.samples["index"].isin(run.samples["index"].unique()[:n])]

@@ -18,7 +18,7 @@ _NOT_COPIED = ("gate.json", "report.html")  # they are about the run as a candid
 
 
 def baselines_of(rules: Sequence[Rule], folder: Path | None, general: Path | None) -> list[Path]:
-    """The baselines of rules about changes, each once.
+    """The baselines of rules about changes, each once. What ``mce`` is a share of is none: it is to stay.
 
     Args:
         rules: those that are judged.
@@ -27,9 +27,11 @@ def baselines_of(rules: Sequence[Rule], folder: Path | None, general: Path | Non
     """
     found = []
     for rule in rules:
+        if rule.max_drop is None and rule.max_rise is None:
+            continue
         if rule.baseline is not None:
             found.append(Path(rule.baseline) if folder is None else folder / rule.baseline)
-        elif general is not None and (rule.max_drop is not None or rule.max_rise is not None):
+        elif general is not None:
             found.append(general)
     return list(dict.fromkeys(found))
 
@@ -42,7 +44,10 @@ def check_update(runs: Sequence[Path], baselines: Sequence[Path], settings: Gate
     if len(runs) != 1:
         raise InputError(f"{len(runs)} runs cannot be one baseline.", "Give --update-baseline one run.")
     if not baselines:
-        raise InputError("no rule has a baseline to update.", "Name it in the rule, or give --baseline.")
+        raise InputError(
+            "no rule has a baseline to update.",
+            "Give max_drop or max_rise, and its baseline in the rule or as --baseline.",
+        )
     obstacle = of_state(read_run(runs[0]).record, settings, str(runs[0]))
     if obstacle is not None:
         raise InputError(f"{obstacle.what}: it is no baseline.", obstacle.remedy)

@@ -223,6 +223,15 @@ def test_a_path_keeps_its_case(rb, place):
     assert words.startswith("empty/old is about other images than new")
 
 
+def test_what_mce_is_a_share_of_is_not_replaced(rb, refused, place):
+    rule = '[[gate]]\nid = "mce"\nmetric = "mce"\nmax = 0.9\nbaseline = "old"\n'
+    (place / "rb.toml").write_text(rule)
+    assert "no rule has a baseline to update" in refused("gate", "new", "--update-baseline", "--force")
+    (place / "rb.toml").write_text(f'{rule}[[gate]]\nid = "drop"\nmax_drop = 0.5\nbaseline = "main"\n')
+    rb("gate", "new", "--update-baseline", "--force")
+    assert (read_run(place / "old").record.id, read_run(place / "main").record.id) == ("old", "new")
+
+
 @pytest.mark.parametrize(
     ("record", "words", "said"),
     [
