@@ -1,6 +1,7 @@
 """One process at a time writes to a place."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -12,10 +13,10 @@ from typer.testing import CliRunner
 
 from robustbench_lite.cli.app import app
 from robustbench_lite.errors import InputError
-from robustbench_lite.locking import Claim, claimed
+from robustbench_lite.locking import Claim, claimed, locked, release
 from robustbench_lite.unfinished import opened
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+fcntl = pytest.importorskip("fcntl")  # without it, on Windows, there are no locks
 HOLD = """
 import sys, time; from pathlib import Path
 from robustbench_lite.locking import Claim
@@ -49,6 +50,35 @@ def test_a_forked_process_that_lives_on_holds_nothing(tmp_path):
     again.close()
     child.kill()
     child.join()
+
+
+def test_a_lock_on_a_file_that_others_do_not_see_is_none(tmp_path, monkeypatch):
+    """The one who has just finished may remove it, and the next make it anew, between opening and locking it."""
+    file, lock, tries = tmp_path / "lock", fcntl.flock, []
+
+    def late(held, operation):
+        tries.append(operation)
+        if len(tries) <= 2:
+            file.unlink()
+        if len(tries) == 2:
+            file.touch()
+        lock(held, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    held = locked(file)
+    assert len(tries) == 3
+    assert os.path.samestat(os.fstat(held.fileno()), file.stat())
+    release(held)
+
+
+def test_a_lock_is_let_go_whoever_has_the_file_open(tmp_path):
+    held = locked(tmp_path / "lock")
+    theirs = os.dup(held.fileno())  # as a forked process has it
+    release(held)
+    again = locked(tmp_path / "lock")
+    os.close(theirs)
+    assert again is not None
+    release(again)
 
 
 def test_a_store_that_cannot_be_opened_lets_its_lock_go(tmp_path, monkeypatch):

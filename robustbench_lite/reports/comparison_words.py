@@ -152,6 +152,6 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def other(found: Other) -> tuple[str, str]:
-    """A number beside the accuracy as it was and as it is: a size of a change as a number, all else as a share."""
-    written = number if found.name.startswith("median_") else percent
+    """A number beside the accuracy as it was and as it is: sizes and the calibration error as numbers."""
+    written = number if found.name == "ece" or found.name.startswith("median_") else percent
     return written(found.before), written(found.after)

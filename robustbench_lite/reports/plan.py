@@ -72,4 +72,4 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * length:
             count = seconds / length
             return f"{count:.0f} {unit}" if count >= 10 or unit == "min" else f"{count:.1f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"
+    return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1g} s"  # of 9.6 the latter makes 1e+01

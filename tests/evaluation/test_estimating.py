@@ -120,7 +120,16 @@ def test_a_function_which_may_cost_money_is_not_called(rb, tmp_path):
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0.004, "0.004 s"), (0.31, "0.3 s"), (12.4, "12 s"), (89, "89 s"), (95, "2 min"), (5300, "88 min")],
+    [
+        (0.004, "0.004 s"),
+        (0.31, "0.3 s"),
+        (9.4, "9 s"),
+        (9.6, "10 s"),
+        (12.4, "12 s"),
+        (89, "89 s"),
+        (95, "2 min"),
+        (5300, "88 min"),
+    ],
 )
 def test_durations_are_told_as_exactly_as_they_are_known(seconds, told):
     assert duration(seconds) == told

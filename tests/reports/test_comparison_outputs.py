@@ -14,7 +14,7 @@ from pages import Page
 from rich.console import Console
 
 from robustbench_lite.changed_images import changed_images
-from robustbench_lite.comparison import compare
+from robustbench_lite.comparison import Other, compare
 from robustbench_lite.reports import comparison_words as words
 from robustbench_lite.reports.comparison_html import comparison_html
 from robustbench_lite.reports.comparison_table import changed_table, comparison_tables
@@ -81,6 +81,12 @@ def test_words(made):
         "B falls most under night: −20.0 points (−29.8 to −9.4), 25 broken, 5 mended."
     ]
     assert words.correction(found).startswith("1 of 8 differences are beyond chance")
+
+
+def test_a_calibration_error_is_a_number_and_a_share_is_none():
+    assert words.other(Other("ece", 0.034, 0.2)) == ("0.034", "0.2")
+    assert words.other(Other("median_l2", 0.5, None)) == ("0.5", "–")
+    assert words.other(Other("caught", None, 0.25)) == ("–", "25.0\N{NO-BREAK SPACE}%")
 
 
 def test_letters():
