@@ -308,6 +308,8 @@ def test_a_finished_shard_has_all_its_images_but_for_damaged_ones(pair, tmp_path
     torn = with_field(torn, "data.n_skipped", 1)
     whole = merge([first, torn], tmp_path / "whole").record
     assert (whole.status, whole.data.n_used, whole.data.n_skipped) == ("done", 79, 1)
+    strict = [with_field(run, "config.max_damaged", 1 / 81) for run in (first, torn)]
+    assert merge(strict, tmp_path / "strict").record.status == "failed"  # too many of all, as without shards
     with pytest.raises(InputError, match=r"2/2, is damaged: it has 40 rows of clean for 39 images"):
         merge([first, with_field(second, "data.n_used", 39)], tmp_path / "again")
 

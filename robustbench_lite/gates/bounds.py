@@ -52,10 +52,6 @@ class Estimate:
         """p of the test of a truth at or above the limit, against one below it."""
         return _smallest_level(lambda alpha: self.upper(alpha) < limit)
 
-    def negated(self) -> Estimate:
-        """Of minus the number."""
-        return Estimate(-self.value, self.n, lambda a: -self.upper(a), lambda a: -self.lower(a), self.effective)
-
     def scaled(self, factor: float) -> Estimate:
         """Of the number times a positive factor."""
         return Estimate(

@@ -31,7 +31,6 @@ class Mean(Metric):
 
     column: str = "correct"
     most: float = 1.0
-    error: bool = False  # 1 - value is meant
     attacks_only: bool = False
 
     def needs(self) -> tuple[str, ...]:
@@ -95,8 +94,7 @@ class Mean(Metric):
         return before, after, groups_of(rows, table)
 
     def _values(self, column: pd.Series) -> Array:
-        values = finite(column.to_numpy(dtype=float, na_value=np.nan), self.column) / self.most
-        return 1 - values if self.error else values
+        return finite(column.to_numpy(dtype=float, na_value=np.nan), self.column) / self.most
 
 
 @dataclass(frozen=True)
