@@ -13,7 +13,6 @@ from robustbench_lite.reports.view import Values, View
 
 ACT, OVERVIEW = "AI Act, Article 15", "ISO/IEC TR 24029-1:2021"
 FORMAL, STATISTICAL = "ISO/IEC 24029-2:2023", "ISO/IEC DIS 24029-3 (draft, 2025)"
-NOT_COVERED = "not covered"
 
 
 class Entry(NamedTuple):
