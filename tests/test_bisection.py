@@ -39,7 +39,7 @@ def falling(n=1000, last=10.0):
 def test_the_place_is_found_to_the_tolerance(share, truth, tolerance):
     point, rounds = sought(falling(), share, tolerance)
     assert truth - 1e-9 <= point.severity <= truth + tolerance
-    assert point.low < truth < point.high
+    assert point.ci_low < truth < point.ci_high
     assert rounds <= 1 + np.ceil(np.log2(1 / tolerance))
     assert len(point.severities) <= 5 + 3 * (rounds - 1)
     assert point.severities == sorted(set(point.severities))
@@ -49,19 +49,19 @@ def test_the_place_is_found_to_the_tolerance(share, truth, tolerance):
 def test_the_interval_is_where_the_statistic_meets_its_quantile():
     right_at = falling()
     point, _ = sought(right_at, tolerance=0.01)
-    scores = {s: retention_score(right_at(0), right_at(s), 0.9) for s in (point.low, point.high)}
-    assert scores[point.low].value == pytest.approx(1.96, abs=0.15)
-    assert scores[point.high].value == pytest.approx(-1.96, abs=0.15)
+    scores = {s: retention_score(right_at(0), right_at(s), 0.9) for s in (point.ci_low, point.ci_high)}
+    assert scores[point.ci_low].value == pytest.approx(1.96, abs=0.15)
+    assert scores[point.ci_high].value == pytest.approx(-1.96, abs=0.15)
 
 
 def test_more_images_make_it_narrower():
     few, many = (sought(falling(n), tolerance=0.01)[0] for n in (100, 10_000))
-    assert few.high - few.low > 5 * (many.high - many.low)
+    assert few.ci_high - few.ci_low > 5 * (many.ci_high - many.ci_low)
 
 
 def test_what_never_falls_says_so_and_has_an_open_interval():
     point, rounds = sought(lambda severity: np.ones(1000))
-    assert (point.severity, point.high, point.low, rounds) == (None, None, 5.0, 1)
+    assert (point.severity, point.ci_high, point.ci_low, rounds) == (None, None, 5.0, 1)
     assert point.notes == ["does not fall below until severity 5"]
 
 
@@ -69,7 +69,7 @@ def test_what_falls_at_once_says_so():
     point, _ = sought(lambda severity: np.full(1000, severity == 0))
     assert point.severity == pytest.approx(0.0312)
     assert point.notes == ["already below at severity 0.0312"]
-    assert point.low == 0
+    assert point.ci_low == 0
 
 
 def test_a_curve_that_comes_back_is_seen():
@@ -80,7 +80,7 @@ def test_a_curve_that_comes_back_is_seen():
 
 def test_too_few_images_are_said_to_be():
     point, _ = sought(falling(20))
-    assert point.low == 0
+    assert point.ci_low == 0
     assert any("too few images" in note for note in point.notes)
 
 
@@ -102,9 +102,9 @@ def test_groups_widen_the_interval_and_one_group_allows_none():
     alone, _ = sought(right_at)
     grouped, _ = sought(right_at, groups=np.arange(600) // 20)  # of one group all fall together
     assert grouped.severity == alone.severity
-    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+    assert grouped.ci_high - grouped.ci_low > 2 * (alone.ci_high - alone.ci_low)
     one, _ = sought(right_at, groups=np.zeros(600, int))
-    assert (one.low, one.high) == (0, None)
+    assert (one.ci_low, one.ci_high) == (0, None)
     assert one.severity == alone.severity
     assert "one group of images alone allows no interval" in one.notes
 
@@ -119,7 +119,7 @@ def test_the_interval_covers_the_truth(group_size):
         clean = rng.random(240) < 0.95
         groups = None if group_size == 1 else np.repeat(np.arange(60), 4)
         point, _ = sought(lambda s: clean & (limits > s), groups=groups, tolerance=0.1)  # noqa: B023
-        hits.append(point.low <= 1 <= (np.inf if point.high is None else point.high))
+        hits.append(point.ci_low <= 1 <= (np.inf if point.ci_high is None else point.ci_high))
     assert np.mean(hits) > 0.91
 
 

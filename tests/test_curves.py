@@ -25,12 +25,14 @@ def rows(**columns):
 def test_an_image_is_robust_up_to_what_was_found():
     points = robust_accuracy(rows(), "l2", [0, 0.5, 1, 1.5, 2, 4, 100], grouped=False)
     assert [round(6 * p.accuracy) for p in points] == [5, 5, 4, 4, 3, 2, 2]
-    assert all((p.low, p.high) == tuple(proportion_interval(np.arange(6) < round(6 * p.accuracy))) for p in points)
+    assert all(
+        (p.ci_low, p.ci_high) == tuple(proportion_interval(np.arange(6) < round(6 * p.accuracy))) for p in points
+    )
 
 
 def test_groups_widen_the_band():
     plain, grouped = (robust_accuracy(rows(), "l2", [1.5], grouped=g)[0] for g in (False, True))
-    assert grouped.high - grouped.low > plain.high - plain.low
+    assert grouped.ci_high - grouped.ci_low > plain.ci_high - plain.ci_low
 
 
 def test_a_budget_that_was_just_met_counts_as_lost():
