@@ -15,7 +15,7 @@ from robustbench_lite.gates.planning import needed_images
 from robustbench_lite.gates.rule import GateSettings, Rule
 from robustbench_lite.gates.tables import Table
 from robustbench_lite.gates.trusting import unchecked
-from robustbench_lite.gates.verdict import GateReport, GateResult
+from robustbench_lite.gates.verdict import GateReport, GateResult, Verdict
 from robustbench_lite.runs import Run, read_run
 
 
@@ -104,12 +104,23 @@ def _needed(judged: Sequence[Judged], settings: GateSettings) -> int | None:
     return max(known) if known and len(known) == len(found) else None
 
 
+def _verdict(results: Sequence[GateResult]) -> Verdict:
+    """That of the rules of level fail together; where there is none of these, nothing was decided."""
+    return (
+        "INCONCLUSIVE" if _only_warns(results) else worst([r.verdict for r in results if r.rule.level == "fail"])
+    )
+
+
+def _only_warns(results: Sequence[GateResult]) -> bool:
+    return all(one.rule.level == "warn" for one in results)
+
+
 def exit_code(results: Sequence[GateResult], settings: GateSettings) -> ExitCode:
     """0 if all rules of level fail pass, 3 if one fails or could not be judged, 4 if one is inconclusive."""
-    verdict = worst([one.verdict for one in results if one.rule.level == "fail"])
+    verdict = _verdict(results)
     if verdict in ("FAIL", "ERROR"):
         return ExitCode.GATE_FAILED
-    stopped = verdict == "INCONCLUSIVE" and settings.inconclusive == "fail"
+    stopped = verdict == "INCONCLUSIVE" and settings.inconclusive == "fail" and not _only_warns(results)
     return ExitCode.GATE_INCONCLUSIVE if stopped else ExitCode.DONE
 
 
@@ -117,7 +128,7 @@ def _report(
     results: list[GateResult], tables: Sequence[Table], baselines: Mapping[str, Table], settings: GateSettings
 ) -> GateReport:
     return GateReport(
-        verdict=worst([one.verdict for one in results if one.rule.level == "fail"]),
+        verdict=_verdict(results),
         exit_code=int(exit_code(results, settings)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=[str(table.run.path) for table in tables],
@@ -187,7 +198,7 @@ def _allowed(settings: GateSettings) -> list[str]:
 
 def _warnings(results: Sequence[GateResult], tables: Sequence[Table], baselines: Mapping[str, Table]) -> list[str]:
     found = []
-    if all(one.rule.level == "warn" for one in results):
+    if _only_warns(results):
         found.append("No rule can stop a build: all have level warn.")
     for table in tables:
         data = table.record.data

@@ -56,7 +56,7 @@ class GateReport(_Strict):
     """All of ``gate.json``."""
 
     schema_version: int = GATE_SCHEMA_VERSION
-    verdict: Verdict  # of the rules of level fail together
+    verdict: Verdict  # of the rules of level fail together; INCONCLUSIVE without any
     exit_code: int
     created: str  # UTC, ISO 8601
     runs: list[str]

@@ -166,13 +166,15 @@ def decision(report: GateReport) -> tuple[str, str]:
     others = ", ".join(f"{n} more {other[v]}" for v, n in counts.items() if n)
     more = f" Also: {others}." if others else ""
     more += f" Not kept, but meant as a warning only: {_listed(told)}." if told else ""
+    if report.results and not binding:
+        return "Not decided.", "All rules only warn." + more
     return sentence, because + more
 
 
 def _all_kept(names: list[str], which: str) -> str:
     if len(names) > 1:
         return f"All {len(names)} {which}rules are kept."
-    return f"Its one rule is kept: {_listed(names)}." if names else "All rules only warn."
+    return f"Its one rule is kept: {_listed(names)}." if names else ""
 
 
 def _unit(rule: Rule) -> str:

@@ -89,6 +89,14 @@ def test_holm_holds_a_fail_back_that_one_rule_alone_would_be():
     assert [r.verdict for r in report.results] == ["FAIL", *["INCONCLUSIVE"] * 5]
 
 
+@pytest.mark.parametrize("right", [50, 99])
+def test_rules_that_only_warn_decide_nothing_and_stop_nothing(right):
+    report = gate(simple_run(right, 100), Rule(id="a", min=0.9, level="warn"))
+    assert report.results[0].verdict == ("FAIL" if right == 50 else "PASS")
+    assert (report.verdict, report.exit_code) == ("INCONCLUSIVE", 0)
+    assert report.warnings == ["No rule can stop a build: all have level warn."]
+
+
 def test_the_worst_match_counts_and_all_are_told():
     result = gate(made_run(), Rule(id="r", where={"condition": "night*"}, min=0.7)).results[0]
     assert {m.condition: m.verdict for m in result.matches} == {

@@ -83,6 +83,12 @@ def test_what_a_check_saw_is_told_once():
     ]
 
 
+def test_where_all_rules_only_warn_nothing_is_fit_for_release():
+    for verdict in ("PASS", "INCONCLUSIVE"):
+        told = rules.decision(report(result("soft", "FAIL", level="warn"), verdict=verdict))
+        assert told == ("Not decided.", "All rules only warn. Not kept, but meant as a warning only: soft.")
+
+
 def test_the_rules_that_are_counted_are_said_to_be_those_that_bind():
     told = result("soft", level="warn")
     assert (
