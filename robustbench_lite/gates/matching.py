@@ -10,6 +10,8 @@ from robustbench_lite.gates.rule import Where
 from robustbench_lite.records import ConditionRecord, RunRecord
 from robustbench_lite.specs import Call, format_call, parse
 
+USUAL_SEVERITY = 3.0  # of every shift that says none; a run writes it down, as it does an attack's budget
+
 
 def has_wildcard(text: str | None) -> bool:
     """Whether a text stands for several."""
@@ -36,8 +38,8 @@ def matching(where: Where, record: RunRecord) -> list[ConditionRecord]:
 def names(text: str, condition: ConditionRecord, record: RunRecord) -> bool:
     """Whether a text names a condition: as a pattern, or as a spec that means the same.
 
-    The same are specs with arguments in another order, with defaults written or left out, and ``pgd`` where the
-    data's usual budget was filled in.
+    The same are specs with arguments in another order, with defaults written or left out, ``night`` at severity 3,
+    and ``pgd`` where the data's usual budget was filled in.
     """
     if has_wildcard(text):
         return fits(text, condition.spec) or fits(text, _with_severity(condition))
@@ -62,9 +64,9 @@ def _same(asked: Call, told: Call, values: dict[str, Any], record: RunRecord) ->
     """Whether what was asked is what the run has: nothing but defaults is left out, and nothing differs."""
     if canonical_name(asked.name) != canonical_name(told.name) or asked.parts != told.parts:
         return False
-    usual = record.data.eps.get(str(values.get("norm", "linf")))
+    usual = {"eps": record.data.eps.get(str(values.get("norm", "linf"))), "severity": USUAL_SEVERITY}
     left_out = {name: value for name, value in told.arguments.items() if name not in asked.arguments}
-    if any(name != "eps" or value != usual for name, value in left_out.items()):
+    if any(name not in usual or value != usual[name] for name, value in left_out.items()):
         return False
     return all(name in values and _equal(value, values[name]) for name, value in asked.arguments.items())
 

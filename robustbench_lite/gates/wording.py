@@ -132,7 +132,7 @@ def _alone(rule: Rule) -> str:
     name = rule.where.condition or ""
     if not name.isidentifier() or name == "clean" or rule.where.severity is not None:
         return ""
-    return f"{name} alone is {name} as it is without arguments; {name}(*) is all of them. "
+    return f"{name} alone is {name} with its defaults; {name}(*) is all of them. "
 
 
 def _filters(rule: Rule) -> str:
