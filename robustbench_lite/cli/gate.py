@@ -49,7 +49,8 @@ def gate(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Of --update-baseline: whatever the verdict.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The verdict. (default: gate.json in the first run)")
+        Path | None,
+        typer.Option("--out", "-o", help="The verdict. (default: gate.json in the first run, of all rules)"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON document on stdout.")] = False,
 ) -> None:

@@ -20,6 +20,7 @@ from robustbench_lite.gates.baselines import baselines_of, check_update, replace
 from robustbench_lite.gates.gate import gate, gated
 from robustbench_lite.gates.planning import POWER, plans
 from robustbench_lite.gates.rule import GateSettings, Rule, Where
+from robustbench_lite.gates.stored import GATE_FILE
 from robustbench_lite.reports.annotations import style_of, workflow_commands
 from robustbench_lite.reports.gate_summary import summary
 from robustbench_lite.reports.gate_table import gate_table
@@ -46,6 +47,8 @@ class Rules(NamedTuple):
     rules: list[Rule]
     settings: GateSettings
     folder: Path | None
+    source: str  # the file with rules, as " of rb.toml"; empty: there is none
+    whole: bool  # whether they are all rules of it, and no others
 
 
 class Targets(NamedTuple):
@@ -63,22 +66,26 @@ Update = Literal["no", "passed", "always"]
 def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update = "no") -> None:
     """Judge, print, write ``gate.json`` and what else was asked for, and leave with the gate's exit code.
 
+    The verdict of some rules, or of others than the file's, is not the run's: no ``gate.json``, unless asked for.
     With ``update`` the run takes the place of the baselines, at the end, if it passed, or always.
     """
-    rules, settings, folder = chosen(asked)
+    rules, settings, folder, source, whole = chosen(asked)
     _tell_of_own_baselines(rules, asked.baseline)
     baselines = baselines_of(rules, folder, asked.baseline) if update != "no" else []
     if update != "no":
         check_update(runs, baselines, settings)
-    rules = [rule for rule in rules if not _awaits(rule, baselines, folder, asked.baseline)]
+    waiting = [rule for rule in rules if _awaits(rule, baselines, folder, asked.baseline)]
+    rules = [rule for rule in rules if rule not in waiting]
     if not rules and baselines:
         told = [replace_baseline(_folder(runs[0]), baseline) for baseline in baselines]
         return console.note("\n".join([*told, "No rule was judged: there was no baseline yet."]))
     general = None if asked.baseline in baselines and not Path(str(asked.baseline)).exists() else asked.baseline
     report = gate(list(runs), rules, settings, general, folder=folder)
+    report.warnings.extend(f"{rule.id} was not judged: there was no baseline yet." for rule in waiting)
     document = report.model_dump_json(indent=2, by_alias=True) + "\n"
-    target = to.out or _folder(runs[0]) / "gate.json"
-    write_file(target, document.encode())
+    target = to.out or (_folder(runs[0]) / GATE_FILE if whole and not waiting else None)
+    if target is not None:
+        write_file(target, document.encode())
     if to.junit is not None:
         write_file(to.junit, junit(report).encode())
     if to.summary is not None:
@@ -88,7 +95,10 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
     else:
         shown = console.stdout()
         shown.print(gate_table(report, shown.width))
-        console.note(f"gate: {target}")
+        if target is not None:
+            console.note(f"gate: {target}")
+    if target is None:
+        console.note(f"not kept in the run: it is not of all rules{source} (--out keeps it)")
     stream = sys.stderr if to.json else sys.stdout
     for line in workflow_commands(report, style_of(os.environ)):
         stream.write(f"{line}\n")
@@ -114,7 +124,7 @@ def _awaits(rule: Rule, baselines: Sequence[Path], folder: Path | None, general:
 
 def print_plan(runs: Sequence[Path], asked: Asked, margin: float | None, *, as_json: bool) -> None:
     """How many images every rule needs, as a table or as a JSON document."""
-    rules, settings, folder = chosen(asked)
+    rules, settings, folder, *_ = chosen(asked)
     _tell_of_own_baselines(rules, asked.baseline)
     for rule in rules:
         for bound, limit in (("max_drop", rule.max_drop), ("max_rise", rule.max_rise)):
@@ -150,7 +160,8 @@ def chosen(asked: Asked) -> Rules:
         loaded.rule(name)
     if not rules or asked.rule:
         rules += [rule for rule in loaded.config.gate if not asked.rule or rule.id in asked.rule]
-    return Rules(rules, settings, folder)
+    known = list(loaded.config.gate)
+    return Rules(rules, settings, folder, f" of {loaded.path}" if known else "", not known or rules == known)
 
 
 def _rule(bound: str, text: str) -> Rule:

@@ -44,6 +44,33 @@ def test_rules_of_a_file(rb, place):
     assert only == json.loads((place / "elsewhere" / "g.json").read_text())
 
 
+@pytest.mark.parametrize("words", [("--rule", "clean"), ("--min", "accuracy=0.5"), ("--rule", "clean", "--json")])
+def test_the_verdict_of_other_rules_is_not_that_of_the_run(rb, place, words):
+    (place / "rb.toml").write_text(RULES.replace("severity=1", "severity=4"))  # which is not there
+    kept = place / "new" / "gate.json"
+    said = "not kept in the run: it is not of all rules of rb.toml (--out keeps it)\n"
+    assert (rb("gate", "new", *words).code, kept.exists()) == (0, False)
+    assert rb("gate", "new").code == 3
+    before = kept.read_bytes()
+    done = rb("gate", "new", *words, "--junit", "g.xml", "--summary", "g.md")
+    assert (done.code, kept.read_bytes()) == (0, before)
+    assert said in done.err
+    assert "PASS" in (place / "g.md").read_text(encoding="utf-8")
+    assert ElementTree.parse(place / "g.xml").getroot()[0].get("tests") == "1"
+    kept_elsewhere = rb("gate", "new", *words, "--out", "part.json")
+    assert (said in kept_elsewhere.err, kept.read_bytes()) == (False, before)
+    assert GateReport.model_validate_json((place / "part.json").read_text()).verdict == "PASS"
+    all_named = rb("gate", "new", "--rule", "clean", "--rule", "night")
+    assert said not in all_named.err
+    assert kept.read_bytes() != b""
+
+
+def test_rules_of_options_are_all_there_are_without_others(rb, place):
+    (place / "rb.toml").write_text("[gates]\nconfidence = 0.9\n")
+    assert "gate: new/gate.json" in rb("gate", "new", "--min", "accuracy=0.5").err
+    assert json.loads((place / "new" / "gate.json").read_text())["verdict"] == "PASS"
+
+
 def test_a_baseline_is_relative_to_the_file(rb, place, monkeypatch):
     (place / "rb.toml").write_text(RULES)
     (place / "sub").mkdir()
