@@ -16,15 +16,15 @@ from robustbench_lite import console
 from robustbench_lite.config.reading import load_config
 from robustbench_lite.errors import InputError
 from robustbench_lite.files import write_file
-from robustbench_lite.gates.baselines import baselines_of, check_update, replace_baseline
+from robustbench_lite.gates.baselines import baselines_of, check_update, replace_baseline, to_update
 from robustbench_lite.gates.gate import gate, gated
 from robustbench_lite.gates.planning import POWER, plans
 from robustbench_lite.gates.rule import GateSettings, Rule, Where
 from robustbench_lite.gates.stored import GATE_FILE
 from robustbench_lite.reports.annotations import style_of, workflow_commands
-from robustbench_lite.reports.gate_summary import summary
+from robustbench_lite.reports.gate_summary import summary, unjudged_summary
 from robustbench_lite.reports.gate_table import gate_table
-from robustbench_lite.reports.junit import junit
+from robustbench_lite.reports.junit import junit, unjudged_junit
 from robustbench_lite.reports.plan_table import plan_table
 from robustbench_lite.specs import parse_number
 
@@ -71,14 +71,13 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
     """
     rules, settings, folder, source, whole = chosen(asked)
     _tell_of_own_baselines(rules, asked.baseline)
-    baselines = baselines_of(rules, folder, asked.baseline) if update != "no" else []
+    baselines = to_update(rules, folder, asked.baseline) if update != "no" else []
     if update != "no":
         check_update(runs, baselines, settings)
     waiting = [rule for rule in rules if _awaits(rule, baselines, folder, asked.baseline)]
     rules = [rule for rule in rules if rule not in waiting]
     if not rules and baselines:
-        told = [replace_baseline(_folder(runs[0]), baseline) for baseline in baselines]
-        return console.note("\n".join([*told, "No rule was judged: there was no baseline yet."]))
+        return _unjudged(waiting, runs[0], baselines, to)
     general = None if asked.baseline in baselines and not Path(str(asked.baseline)).exists() else asked.baseline
     report = gate(list(runs), rules, settings, general, folder=folder)
     report.warnings.extend(f"{rule.id} was not judged: there was no baseline yet." for rule in waiting)
@@ -108,6 +107,27 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
     elif baselines:
         console.note(f"baseline: left as it is, since the verdict is {report.verdict} (--force replaces it)")
     raise typer.Exit(report.exit_code)
+
+
+def _unjudged(rules: Sequence[Rule], run: Path, baselines: Sequence[Path], to: Targets) -> None:
+    """Make the first baselines, and write what was asked for: that nothing was judged."""
+    words = "No rule was judged: there was no baseline yet."
+    document = {
+        "verdict": None,
+        "exit_code": 0,
+        "words": words,
+        "runs": [str(run)],
+        "rules": [r.id for r in rules],
+    }
+    if to.out is not None:
+        write_file(to.out, (json.dumps(document, indent=2) + "\n").encode())
+    if to.junit is not None:
+        write_file(to.junit, unjudged_junit(rules, words).encode())
+    if to.summary is not None:
+        write_file(to.summary, unjudged_summary(rules, words).encode())
+    if to.json:
+        console.print_json(document)
+    console.note("\n".join([*(replace_baseline(_folder(run), baseline) for baseline in baselines), words]))
 
 
 def _tell_of_own_baselines(rules: Sequence[Rule], general: Path | None) -> None:

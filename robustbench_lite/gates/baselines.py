@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from robustbench_lite.errors import InputError
-from robustbench_lite.gates.rule import GateSettings, Rule
+from robustbench_lite.gates.rule import RELATIVE, GateSettings, Rule
 from robustbench_lite.gates.trusting import of_state
 from robustbench_lite.runs import read_record, read_run
 
@@ -36,6 +36,22 @@ def baselines_of(rules: Sequence[Rule], folder: Path | None, general: Path | Non
     return list(dict.fromkeys(found))
 
 
+def to_update(rules: Sequence[Rule], folder: Path | None, general: Path | None) -> list[Path]:
+    """The baselines that a run is to take the place of: those of rules about changes, else the general one.
+
+    What ``mce`` is a share of stays.
+    """
+    found = baselines_of(rules, folder, general)
+    if found or general is None:
+        return found
+    references = [
+        general if rule.baseline is None else (folder or Path()) / rule.baseline
+        for rule in rules
+        if rule.metric in RELATIVE
+    ]
+    return [] if general.resolve() in [path.resolve() for path in references] else [general]
+
+
 def check_update(runs: Sequence[Path], baselines: Sequence[Path], settings: GateSettings) -> None:
     """Raise InputError unless there is one whole run, and in the baselines' places are runs or nothing.
 
@@ -46,7 +62,7 @@ def check_update(runs: Sequence[Path], baselines: Sequence[Path], settings: Gate
     if not baselines:
         raise InputError(
             "no rule has a baseline to update.",
-            "Give max_drop or max_rise, and its baseline in the rule or as --baseline.",
+            "Give --baseline, or name it in a rule with max_drop or max_rise; what mce is a share of stays.",
         )
     obstacle = of_state(read_run(runs[0]).record, settings, str(runs[0]))
     if obstacle is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from robustbench_lite.gates.rule import Rule
 from robustbench_lite.gates.verdict import GateReport, GateResult
 from robustbench_lite.reports.rules import SHAPES, Row, decision, rows
 from robustbench_lite.reports.safe import markdown, short
@@ -30,6 +31,11 @@ def summary(report: GateReport, most_bytes: int = MOST_BYTES) -> str:
         *_details(report),
     ]
     return _cut(lines, sections, most_bytes)
+
+
+def unjudged_summary(rules: Sequence[Rule], words: str) -> str:
+    """The same where no rule was judged: why, in one sentence, and which they are."""
+    return "\n".join([f"**{markdown(words)}**", MARK, "", *(f"- {_cell(rule.id)}" for rule in rules)]) + "\n"
 
 
 def _cell(text: str, most: int = 200) -> str:

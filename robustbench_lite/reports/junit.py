@@ -7,8 +7,10 @@ a failure and not its message, so the text says all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
+from robustbench_lite.gates.rule import Rule
 from robustbench_lite.gates.verdict import GateReport, GateResult
 from robustbench_lite.reports.rules import asked, limit
 from robustbench_lite.reports.safe import short, xml
@@ -43,6 +45,23 @@ def junit(report: GateReport) -> str:
         case = ElementTree.SubElement(suite, "testcase", classname="rb.gate", name="gate", time="0")
         words = f"{report.verdict}: no rule was judged."
         ElementTree.SubElement(case, "error", type=report.verdict, message=words).text = words
+    return _document(suite)
+
+
+def unjudged_junit(rules: Sequence[Rule], words: str) -> str:
+    """The same where no rule was judged: every one is skipped, and says why."""
+    count, now = str(len(rules)), datetime.now(UTC).isoformat()[:19]
+    suite = ElementTree.Element(
+        "testsuite", name="rb gate", tests=count, failures="0", errors="0", skipped=count, time="0", timestamp=now
+    )
+    for rule in rules:
+        classname = f"rb.gate.{xml(rule.metric)}"
+        case = ElementTree.SubElement(suite, "testcase", classname=classname, name=_text(rule.id), time="0")
+        ElementTree.SubElement(case, "skipped", message=words).text = words
+    return _document(suite)
+
+
+def _document(suite: ElementTree.Element) -> str:
     whole = ElementTree.Element("testsuites")
     whole.append(suite)
     ElementTree.indent(whole)

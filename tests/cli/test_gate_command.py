@@ -166,6 +166,40 @@ def test_the_first_baseline_and_one_that_is_a_link(rb, place):
     assert read_run(place / "old").record.id == "new"
 
 
+def test_the_first_baseline_is_no_verdict(rb, place):
+    words = ("--max-drop", "accuracy=0.02", "--baseline", "base", "--update-baseline")
+    wanted = ("--junit", "g.xml", "--summary", "g.md", "--json", "--out", "g.json")
+    said = "No rule was judged: there was no baseline yet."
+    done = rb("gate", "new", *words, *wanted)
+    assert done.code == 0
+    assert said in done.err
+    assert done.document == json.loads((place / "g.json").read_text())
+    assert (done.document["verdict"], done.document["words"]) == (None, said)
+    suite = ElementTree.parse(place / "g.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("skipped")) == ("1", "1")
+    assert suite.find("testcase/skipped").get("message") == said
+    assert said in (place / "g.md").read_text(encoding="utf-8").replace("\\", "")
+    assert read_run(place / "base").record.id == "new"
+    assert not (place / "new" / "gate.json").exists()
+
+
+def test_a_rule_that_waits_for_its_baseline_is_told_of(rb, place):
+    shutil.rmtree(place / "old")
+    (place / "rb.toml").write_text(RULES)
+    done = rb("gate", "new", "--update-baseline", "--json")
+    assert done.document["warnings"] == ["night was not judged: there was no baseline yet."]
+    assert not (place / "new" / "gate.json").exists()
+
+
+def test_a_general_baseline_of_rules_about_the_run_alone(rb, place):
+    words = ("gate", "new", "--baseline", "old", "--update-baseline")
+    assert rb(*words, "--min", "accuracy=0.99").code == 4
+    assert read_run(place / "old").record.id == "old"
+    for name in ("old", "first"):
+        done = rb("gate", "new", "--min", "accuracy=0.5", "--baseline", name, "--update-baseline")
+        assert (done.code, read_run(place / name).record.id) == (0, "new")
+
+
 def damaged(place):
     (place / "bad").mkdir()
     (place / "bad" / "run.json").write_text("{")
@@ -255,6 +289,8 @@ def test_what_mce_is_a_share_of_is_not_replaced(rb, refused, place):
     (place / "rb.toml").write_text(rule)
     assert "no rule has a baseline to update" in refused("gate", "new", "--update-baseline", "--force")
     (place / "rb.toml").write_text(f'{rule}[[gate]]\nid = "drop"\nmax_drop = 0.5\nbaseline = "main"\n')
+    done = rb("gate", "new", "--rule", "mce", "--baseline", "./old", "--update-baseline", "--force")
+    assert (done.code, "no rule has a baseline to update" in done.err) == (2, True)
     rb("gate", "new", "--update-baseline", "--force")
     assert (read_run(place / "old").record.id, read_run(place / "main").record.id) == ("old", "new")
 
