@@ -55,7 +55,7 @@ def comparisons(rule: Rule, table: Table, baseline: Table | None, settings: Gate
     def error(obstacle: Obstacle, subject: Subject) -> Comparison:
         return Comparison(rule, metric, run, subject, None, None, None, obstacle=obstacle)
 
-    everything = Subject(rule.where.condition or "all conditions", ())
+    everything = Subject(metric.looks_at(rule.where), ())
     try:
         subjects = metric.subjects(table, rule.where, reference)
     except Unmeasured as unmeasured:

@@ -98,6 +98,12 @@ class Metric:
             return where
         return where.model_copy(update={"kind": "clean"}) if self.usual == "clean" else where
 
+    def looks_at(self, where: Where) -> str:
+        """What a rule with these filters is about, as a whole: the condition that it names, or in words."""
+        if where.condition is not None:
+            return where.condition
+        return "clean" if not self.whole and self.filters(where).kind == "clean" else "all conditions"
+
     def estimate(
         self, table: Table, subject: Subject, settings: GateSettings, reference: Table | None
     ) -> Estimate:

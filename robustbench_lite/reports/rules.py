@@ -79,10 +79,14 @@ def _row(result: GateResult, several: bool) -> Row:
 
 def asked(rule: Rule) -> str:
     """What is measured, and where: ``accuracy under night(severity=3), class scratch``."""
+    from robustbench_lite.gates.metrics import METRICS  # late, as in _unit
+
     where = rule.where
     parts = [rule.metric.replace("_", " ")]
     if where.condition is not None:
         parts.append(f"under {where.condition}")
+    elif where.kind is None and rule.metric in METRICS and METRICS[rule.metric].looks_at(where) == "clean":
+        parts.append("under clean")
     if where.kind is not None:
         parts.append(f"of kind {where.kind}")
     if where.severity is not None:

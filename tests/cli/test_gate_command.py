@@ -200,6 +200,18 @@ def test_a_general_baseline_of_rules_about_the_run_alone(rb, place):
         assert (done.code, read_run(place / name).record.id) == (0, "new")
 
 
+@pytest.mark.parametrize(
+    ("rule", "about"), [("accuracy", "clean"), ("mean_accuracy", "all conditions"), ("accuracy@night", "night")]
+)
+def test_what_a_rule_that_could_not_be_judged_is_about(rb, place, rule, about):
+    (match,) = rb("gate", "new", "--max-drop", f"{rule}=0.1", "--json").document["results"][0]["matches"]
+    assert (match["verdict"], match["condition"]) == ("ERROR", about)
+    told = rb("gate", "new", "--max-drop", f"{rule}=0.1", "--summary", "g.md")
+    assert told.code == 3
+    under_clean = "under clean" in (place / "g.md").read_text(encoding="utf-8")
+    assert under_clean == (about == "clean")
+
+
 def damaged(place):
     (place / "bad").mkdir()
     (place / "bad" / "run.json").write_text("{")
