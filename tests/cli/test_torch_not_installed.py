@@ -8,11 +8,10 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from made_runs import Made, write_made
+from made_runs import Made, write_made, write_shards
 from packaging.requirements import Requirement
 
 import robustbench_lite
-from robustbench_lite.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -52,16 +51,7 @@ def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     for name in ("one", "other"):
         write_made(place / name, Made(record={"id": f"20260101T000000Z-eval-{name}"}))
-    for index in (1, 2):
-        made = Made(
-            record={"id": f"part-{index}", "shard": {"index": index, "count": 2, "n_whole": 100}}, examples=0
-        )
-        whole = write_made(place / f"whole-{index}", made)
-        rows = whole.samples[whole.samples["index"] % 2 == index - 1]
-        halves = [condition.model_copy(update={"n": 50}) for condition in whole.record.conditions]
-        data = whole.record.data.model_copy(update={"n_used": 50})
-        record = whole.record.model_copy(update={"conditions": halves, "data": data})
-        RunFolder(place / f"part-{index}").commit(record, rows, {})
+    write_shards(place / "parts", Made(examples=0))
     return place
 
 
@@ -97,7 +87,7 @@ def test_it_is_another_environment(python, runs, name):
         ["ls", "suites"],
         ["report", "one"],
         ["report", "one", "other", "--out", "both.html"],
-        ["merge", "part-2", "part-1", "--out", "merged"],
+        ["merge", "parts/2", "parts/1", "--out", "merged"],
         ["gate", "one", "--min", "accuracy=0.5", "--junit", "gate.xml", "--summary", "gate.md"],
         ["gate", "one", "--baseline", "other", "--max-drop", "accuracy@night(*)=0.5", "--json"],
         ["compare", "one", "other"],
