@@ -26,8 +26,24 @@ def result_file(out: Path | None, default: str, *, overwrite: bool) -> Path:
     return path
 
 
-def write_file(path: Path, content: bytes) -> None:
+def file_above(path: Path) -> Path | None:
+    """The file that stands where ``path`` needs a folder."""
+    return next((above for above in path.parents if os.path.isfile(above)), None)
+
+
+def why_unwritable(path: Path, error: OSError) -> str:
+    """The reason in words: that of the system, unless there is a file above, which it calls many things."""
+    above = file_above(path)
+    return f"{above} is a file, not a folder" if above else str(error.strerror)
+
+
+def write_file(path: Path, content: bytes, option: str = "--out") -> None:
     """Write the file, in one piece or not at all.
+
+    Args:
+        path: where.
+        content: what.
+        option: chooses another place; empty: there is none.
 
     Raises:
         InputError: the place cannot be written.
@@ -38,7 +54,8 @@ def write_file(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
         os.replace(draft, path)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.", "Choose another place with --out.") from None
+        remedy = f"Choose another place with {option}." if option else ""
+        raise InputError(f"cannot write {path}: {why_unwritable(path, error)}.", remedy) from None
     finally:
         if draft.exists():
             draft.unlink()

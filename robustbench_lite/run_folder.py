@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite.errors import InputError
+from robustbench_lite.files import file_above
 from robustbench_lite.locking import Claim
 from robustbench_lite.records import RunRecord
 from robustbench_lite.run_rows import write_rows
@@ -37,6 +38,8 @@ def check_place(path: Path, goes_on: str = "") -> bool:
     Raises:
         InputError: the place is taken, or cannot be looked at.
     """
+    if above := file_above(path):
+        raise InputError(f"cannot write {path}: {above} is a file, not a folder.", "Choose another --out.")
     try:
         taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
         if not taken and path.resolve() != Path.cwd():  # the current folder cannot be replaced under our feet
@@ -54,15 +57,25 @@ def check_asked(path: Path | None, *, resume: bool, save_images: bool) -> None:
     """What can be said before the network and the images are known; ``check_place`` looks again when they are.
 
     Raises:
-        InputError: saved images that ``resume`` cannot write, or a place that is taken.
+        InputError: saved images that ``resume`` cannot write, a finished run, or a place that is taken.
     """
     if resume and save_images:
         raise InputError(
             "--resume has the rows of finished batches, not their images, which --save-images is to write.",
             "Leave one out.",
         )
-    if path is not None:
-        check_place(path, _unfinished(path) if resume else "")
+    if path is None:
+        return
+    if resume and _is_finished(path):
+        raise InputError(f"{path} is finished: there is nothing to resume.", f"Look at it: rb show {path}.")
+    check_place(path, _unfinished(path) if resume else "")
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        return read_record(path).status == "done"
+    except InputError:
+        return False
 
 
 def _unfinished(path: Path) -> str:

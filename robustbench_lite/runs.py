@@ -5,6 +5,7 @@ Tables, gates and reports are made from it again without the network and without
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +91,8 @@ def read_record(path: Path | str) -> RunRecord:
     """
     folder = _folder(path)
     file = folder / "run.json"
+    if not folder.exists():
+        raise InputError(f"{folder} is no run: there is no such folder.", _near(folder))
     if not file.is_file():
         inside = sorted(found.parent.name for found in folder.glob("*/run.json"))
         remedy = f"Give one of the runs in it, such as {folder / inside[-1]}." if inside else ""
@@ -114,6 +117,13 @@ def read_record(path: Path | str) -> RunRecord:
 def _folder(path: Path | str) -> Path:
     folder = Path(path)
     return folder.parent if folder.name == "run.json" else folder
+
+
+def _near(folder: Path) -> str:
+    """The run beside a folder that is not there that was probably meant."""
+    beside = {run.parent.name: run.parent for run in folder.parent.glob("*/run.json")}
+    near = difflib.get_close_matches(folder.name, sorted(beside), n=1, cutoff=0.5)
+    return f"Did you mean {beside[near[0]]}?" if near else "Give the folder that a run printed."
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from robustbench_lite.errors import InputError
+from robustbench_lite.files import why_unwritable
 
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("_orig_mod.", "module.")  # left by torch.compile and DataParallel
@@ -89,7 +90,7 @@ def check_writable(path: Path) -> None:
 
 
 def _not_writable(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write {path}: {error.strerror}.", "Choose another place with --out.")
+    return InputError(f"cannot write {path}: {why_unwritable(path, error)}.", "Choose another place with --out.")
 
 
 def read_info(path: Path) -> CheckpointInfo | None:

@@ -86,9 +86,9 @@ def run_gate(runs: Sequence[Path], asked: Asked, to: Targets, *, update: Update 
     if target is not None:
         write_file(target, document.encode())
     if to.junit is not None:
-        write_file(to.junit, junit(report).encode())
+        write_file(to.junit, junit(report).encode(), "--junit")
     if to.summary is not None:
-        write_file(to.summary, summary(report).encode())
+        write_file(to.summary, summary(report).encode(), "--summary")
     if to.json:
         console.print_json(json.loads(document))
     else:

@@ -67,7 +67,7 @@ def init(
         place = _place(ci, overwrite=overwrite)
         written[place] = workflow(ci, suite, str(there if there is not None and keeps else _FILE))
     for path, text in written.items():
-        write_file(path, text.encode())
+        write_file(path, text.encode(), option="")
         sys.stdout.write(f"{path}\n")
     _say_next(proposal, written)
 

@@ -115,7 +115,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.", "Give a file with --config.") from None
+        raise InputError(f"cannot read {path}: {error.strerror}.", "Check the path.") from None
     try:
         text = content.decode("utf-8-sig")
         return tomllib.loads(text)

@@ -46,7 +46,7 @@ def values(views: list[View]) -> Values:
         "judged": [_judged(report, about, len(views)) for report, about in found],
         "told": list(map(_told, views)),
         "warned": warned,
-        "warned_at": next((f"{view.prefix}untested" for view in views if view.warnings), ""),
+        "warned_at": [(f"{view.prefix}untested", f"{view.mark}2") for view in views if view.warnings],
     }
 
 

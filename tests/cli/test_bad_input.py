@@ -551,7 +551,7 @@ def test_out_that_cannot_be_written(refused, tmp_path, monkeypatch, command, bel
     monkeypatch.setattr("robustbench_lite.training.trainer.train", computed)
     (tmp_path / "file").write_text("precious")
     message = refused(command, "--out", f"{below}/net.safetensors")
-    assert "cannot write" in message
+    assert f"cannot write {below}/net.safetensors: file is a file, not a folder." in message
     assert "--out" in message
     assert (tmp_path / "file").read_text() == "precious"
 
@@ -602,7 +602,37 @@ def test_training_that_diverges(refused, tmp_path):
 def test_run_that_is_none(refused, tmp_path, command):
     (tmp_path / "empty").mkdir()
     assert "empty is no run: it holds no run.json" in refused(command, "empty")
-    assert "gone is no run" in refused(command, "gone")
+    assert "gone is no run: there is no such folder. Give the folder that" in refused(command, "gone")
+
+
+def test_the_run_beside_one_that_is_not_there_is_named(refused, tmp_path, run_folder):
+    (tmp_path / "jobs" / "nights").mkdir(parents=True)  # no run
+    shutil.copytree(run_folder, tmp_path / "jobs" / "night")
+    message = refused("show", "jobs/nigth")
+    assert "jobs/nigth is no run: there is no such folder. Did you mean jobs/night?" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("gate", "run", "--allow-demo", "--min", "accuracy=0.1", "--junit"), "--junit"),
+        (("gate", "run", "--allow-demo", "--min", "accuracy=0.1", "--summary"), "--summary"),
+        (("gate", "run", "--allow-demo", "--min", "accuracy=0.1", "--out"), "--out"),
+        (("compare", "run", "run2", "--out"), "--out"),
+        (("report", "run", "--out"), "--out"),
+    ],
+)
+def test_a_place_below_a_file_is_named_as_such(rb, tmp_path, run_folder, words, option):
+    for name in ("run", "run2"):
+        shutil.copytree(run_folder, tmp_path / name)
+    (tmp_path / "run2" / "run.json").write_text(
+        (tmp_path / "run2" / "run.json").read_text().replace('"id": "', '"id": "2', 1)
+    )
+    (tmp_path / "file").touch()
+    done = rb(*words, "file/x.md")
+    assert done.code == 2
+    told = f"error: cannot write file/x.md: file is a file, not a folder. Choose another place with {option}.\n"
+    assert done.err.endswith(told)
 
 
 @pytest.mark.parametrize("command", ["report", "show"])

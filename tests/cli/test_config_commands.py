@@ -110,7 +110,9 @@ def test_no_file_is_told_what_to_do(rb):
     done = rb("check")
     assert done.exit_code == 2
     assert "rb init" in done.stderr
-    assert rb("check", "none.toml").exit_code == 2
+    done = rb("check", "none.toml")
+    told = "error: cannot read none.toml: No such file or directory. Check the path.\n"
+    assert (done.exit_code, done.stderr) == (2, told)
 
 
 def test_hostile_text_stays_text(rb):

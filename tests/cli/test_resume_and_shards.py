@@ -139,7 +139,7 @@ def test_interrupted_and_resumed_in_the_same_folder(rb, own):
     assert same_rows(own / "runs" / "run", own / "whole")
     again = rb(*EVAL, "--out", "runs/run", "--resume")  # finished runs are not replaced
     assert (again.code, again.err.count("error: ")) == (2, 1)
-    assert "exists already" in again.err
+    assert "runs/run is finished: there is nothing to resume. Look at it: rb show runs/run." in again.err
 
 
 def test_a_second_run_with_the_same_out_is_refused_and_the_first_goes_on(rb, refused, own):

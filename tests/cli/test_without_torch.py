@@ -74,7 +74,8 @@ def test_the_list_needs_no_typer_either():
     ("words", "said"),
     [
         (("eval", "--on", "night", "--out", "taken"), "taken exists already"),
-        (("eval", "--on", "night", "--out", "taken", "--resume"), "taken exists already"),
+        (("eval", "--on", "night", "--out", "taken", "--resume"), "taken is finished: there is nothing to resume"),
+        (("eval", "--on", "night", "--out", "taken/run.json/x"), "taken/run.json is a file, not a folder"),
         (("attack", "--resume", "--save-images"), "--resume has the rows"),
         (("attack", "--model", "no.safetensors", "--data", "digits"), "no such file: no.safetensors"),
         (("shift", "--lighting", "night", "--model", "cnn", "--data", "folder:no"), "no such folder: no"),

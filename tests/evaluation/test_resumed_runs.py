@@ -329,7 +329,7 @@ def test_after_ctrl_c_the_same_with_resume_replaces_the_unfinished_run(tmp_path)
     assert {p.name: p.read_bytes() for p in (last.path / "images").iterdir()} == {
         p.name: p.read_bytes() for p in (whole.path / "images").iterdir()
     }
-    with pytest.raises(InputError, match="exists already"):  # a finished one is not replaced
+    with pytest.raises(InputError, match=r"run is finished: .* rb show"):  # a finished one is not replaced
         ran(tmp_path / "run", resume=True)
 
 
