@@ -44,6 +44,11 @@ class Inputs:
         """The fields that are options."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "origins"}
 
+    def fewer(self, n: int) -> tuple[str, ...]:
+        """A note if there are only ``n`` images, fewer than asked for."""
+        asked, option = (self.first, "--first") if self.first else (self.limit, "--limit")
+        return (f"there are only {n} images: {option} {asked} takes them all",) if asked and asked > n else ()
+
     @property
     def demo(self) -> bool:
         """Whether this is the embedded default network."""

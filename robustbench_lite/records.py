@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 6
 LEFT_OUT = "left out with --no-checks."  # what a check that was not made has seen
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """The line to type, whatever place ``rb`` was started from; empty if it was another program."""
+    started = bool(argv) and Path(argv[0]).name in ("rb", "rb.exe", "__main__.py")
+    return shlex.join(["rb", *argv[1:]]) if started else ""
 
 
 class _Strict(BaseModel):

@@ -108,7 +108,7 @@ def prepare(
         name: [spec(resolve(make(text), dataset.eps)) for text in specs] for name, specs in (suites or {}).items()
     }
     inputs, told = in_batches(inputs, shard, dataset, classifier)
-    notes = (*notes, *told)
+    notes = (*notes, *told, *inputs.fewer(n_asked(dataset)))
     return Prepared(
         inputs, classifier, dataset, planned, notes, tuple(ranges), tries, opened, detector, listed, shard
     )

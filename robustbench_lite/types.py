@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from robustbench_lite.rng import Streams
 
+SPLITS = ("train", "val", "test", "all")  # of the images of a data set
+
 
 class LogitsAndGradient(NamedTuple):
     """Logits (N, K) and the gradient of the summed loss with respect to the images (N, C, H, W)."""

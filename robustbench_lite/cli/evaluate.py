@@ -113,8 +113,9 @@ def run_evaluation(
     if prepared.inputs.demo and not common.quiet:
         console.note(_OWN.format(command))
     if run.record.status == "interrupted":
+        what = "what was finished is" if run.record.data.n_used else "nothing was finished: no image is"
         more = ". The same with --resume goes on." if run.record.unfinished else ""
-        console.note(f"interrupted; what was finished is in {run.path}{more}")
+        console.note(f"interrupted; {what} in {run.path}{more}")
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 

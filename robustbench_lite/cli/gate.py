@@ -9,7 +9,8 @@ import typer
 
 from robustbench_lite import console
 
-_LIMIT = "METRIC[@CONDITION]=NUMBER"
+_LIMIT = "LIMIT"
+_RULE = r"A rule without a file, METRIC\[@CONDITION]=NUMBER; may be repeated. Metrics: rb ls metrics."
 
 
 @console.guarded
@@ -26,9 +27,7 @@ def gate(
     rule: Annotated[
         list[str] | None, typer.Option("--rule", metavar="ID", help="This rule alone; may be repeated.")
     ] = None,
-    minimum: Annotated[
-        list[str] | None, typer.Option("--min", metavar=_LIMIT, help="A rule without a file; may be repeated.")
-    ] = None,
+    minimum: Annotated[list[str] | None, typer.Option("--min", metavar=_LIMIT, help=_RULE)] = None,
     maximum: Annotated[list[str] | None, typer.Option("--max", metavar=_LIMIT, help="As --min.")] = None,
     max_drop: Annotated[
         list[str] | None, typer.Option("--max-drop", metavar=_LIMIT, help="As --min, against the --baseline.")

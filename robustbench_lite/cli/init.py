@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 _FILE = Path("rb.toml")
 _GITHUB, _GITLAB = Path(".github/workflows/robustness.yml"), Path(".gitlab-ci.yml")
 _INCLUDED = Path("robustness.gitlab-ci.yml")
+_TRIES = 3  # wrong answers to one question
+_T = TypeVar("_T")
 _HOSTS = ("github", "gitlab")
 
 
@@ -111,22 +116,64 @@ def _proposal(network: Network | None, images: Images | None, *, asks: bool) -> 
         return Proposal(model, data, suite, floor, night)
     if not _can_ask():
         raise InputError("there is no terminal to ask on.", "Give --yes, and change what it writes.")
-    model = typer.prompt("Network (checkpoint, torchvision:NAME, file.py:factory)", default=model, err=True)
-    data = typer.prompt("Images (folder:PATH, npz:PATH, mnist, …)", default=data, err=True)
-    suite = find_suite(typer.prompt("Suite (rb ls suites)", default=suite, err=True)).name
-    floor = _share("Lowest accuracy on clean images, a share", floor)
-    night = _share("Lowest accuracy in a bad case (night, or under attack)", night)
-    return Proposal(model, data, suite, floor, night, typer.prompt("Title of the report", default="", err=True))
+    model = _asked(
+        "Network (checkpoint, torchvision:NAME, file.py:factory)", model, partial(_there, proposed=model)
+    )
+    data = _asked("Images (folder:PATH, npz:PATH, mnist, …)", data, partial(_there, proposed=data))
+    suite = _asked("Suite (rb ls suites)", suite, lambda answer: find_suite(answer).name)
+    floor = _asked("Lowest accuracy on clean images, a share", floor, _share)
+    night = _asked("Lowest accuracy in a bad case (night, or under attack)", night, _share)
+    return Proposal(model, data, suite, floor, night, _asked("Title of the report", "", str))
 
 
 def _can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def _share(question: str, default: float) -> float:
-    found: float = typer.prompt(question, default=default, type=float, err=True)
+def _asked(question: str, default: _T, read: Callable[[str], _T]) -> _T:
+    """The answer, as ``read`` returns it; what it refuses is said, and asked again.
+
+    Raises:
+        InputError: the answer was refused three times, or there is none any more.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            answer: str = typer.prompt(question, default=default, type=str, err=True)
+        except typer.Abort:
+            raise InputError("there is no answer.", "Give --yes, and change what it writes.") from None
+        try:
+            return read(answer)
+        except InputError as error:
+            if not left:
+                raise
+            console.note(str(error))
+    raise AssertionError("unreachable")
+
+
+def _there(spec: str, proposed: str) -> str:
+    """A network or images as they were named, if what is named as a file or a folder is there.
+
+    What was ``proposed`` passes: it may be the name of what is still to be made.
+    """
+    kind, _, place = spec.partition(":")
+    if spec == proposed:
+        return spec
+    if kind.lower() in ("folder", "images") and not Path(place).expanduser().is_dir():
+        raise InputError(f"no such folder: {place}.", "Check the path.")
+    file = place if kind.lower() == "npz" else f"{spec.partition('.py:')[0]}.py" if ".py:" in spec else spec
+    is_file = kind.lower() == "npz" or Path(file).suffix in (".safetensors", ".pt", ".pth", ".py")
+    if is_file and not Path(file).expanduser().is_file():
+        raise InputError(f"no such file: {file}.", "Check the path.")
+    return spec
+
+
+def _share(answer: str) -> float:
+    try:
+        found = float(answer)
+    except ValueError:
+        found = math.nan
     if not 0 < found < 1:
-        raise InputError(f"{found:g} is no share.", "Give a number between 0 and 1.")
+        raise InputError(f"{answer} is no share.", "Give a number between 0 and 1.")
     return found
 
 
@@ -140,4 +187,8 @@ def _say_next(proposal: Proposal | None, written: dict[Path, str]) -> None:
         )
     if proposal is not None and proposal.model == "net.safetensors" and not Path(proposal.model).exists():
         console.note(f"Next: rb train --out {proposal.model}, with the images of {_FILE}.")
+    if any(path != _FILE for path in written):
+        console.note(
+            "Next: set the install line of the workflow (pip install …): where the package comes from is a guess."
+        )
     console.note("Next: rb config check, then rb eval, rb gate RUN and rb report RUN.")

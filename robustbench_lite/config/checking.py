@@ -9,7 +9,7 @@ from typing import NamedTuple
 from robustbench_lite import registry
 from robustbench_lite.config.covering import covers
 from robustbench_lite.config.faults import ConfigError, printable
-from robustbench_lite.config.folder import class_names
+from robustbench_lite.config.folder import class_names, splits_of
 from robustbench_lite.config.patterns import check_spec, never
 from robustbench_lite.config.places import anchored
 from robustbench_lite.config.reading import Loaded, load_config
@@ -20,6 +20,7 @@ from robustbench_lite.gates.rule import Rule
 from robustbench_lite.references import is_reference
 from robustbench_lite.specs import parse
 from robustbench_lite.suites import find_suite, suites
+from robustbench_lite.types import SPLITS
 
 
 class Finding(NamedTuple):
@@ -70,8 +71,13 @@ def _data(loaded: Loaded) -> Iterator[Finding]:
     data = loaded.config.data
     if data.limit is not None and data.first is not None:
         yield Finding(True, "data.first", "limit and first exclude each other")
+    if data.split not in SPLITS:
+        yield Finding(True, "data.split", str(UnknownNameError("split", printable(data.split), SPLITS)))
     spec = anchored({("data", "spec"): data.spec}, _folder(loaded))["data", "spec"]
     kind, _, place = spec.partition(":")
+    has = splits_of(Path(place).expanduser()) if kind.lower() in ("folder", "images") else set()
+    if has and data.split in SPLITS and data.split not in {*has, "all"}:
+        yield Finding(False, "data.split", f"{printable(spec)} has no {data.split}/, but {', '.join(sorted(has))}")
     if ".py:" in spec and not is_reference(kind) and kind.lower() not in ("folder", "images", "npz", "run"):
         yield from _missing("data.spec", Path(spec.partition(".py:")[0] + ".py"))
         return

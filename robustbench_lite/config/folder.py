@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-_SPLITS = ("train", "val", "valid", "validation", "test")
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _NOT_OURS = ("runs", "venv", "env", "node_modules", "site-packages", "__pycache__", "build", "dist")
 _DEEPEST, _MOST = 2, 2000  # folders below, and folders looked at in all
 _LONGEST_HEADER = 50_000_000  # bytes
@@ -57,6 +57,12 @@ def class_names(place: Path) -> list[str]:
     except OSError:
         return []
     return sorted({folder.name for folder in inner if not folder.name.startswith(".")})
+
+
+def splits_of(place: Path) -> set[str]:
+    """Splits that a folder of images is divided into; none if it is not, or if that cannot be looked at."""
+    found = {_SPLITS[inner.name.lower()] for inner in _below(place) if inner.name.lower() in _SPLITS}
+    return found | ({"val"} if "train" in found else set())  # carved out
 
 
 def _as_images(place: Path, folder: Path) -> Images | None:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from robustbench_lite.data.source import Source
 from robustbench_lite.errors import InputError, UnknownNameError
 from robustbench_lite.rng import stable_hash
+from robustbench_lite.types import SPLITS
 
-SPLITS = ("train", "val", "test", "all")
 _TRAIN_BELOW, _VAL_BELOW = 0.6, 0.8
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from robustbench_lite.gates.rule import GateSettings
 from robustbench_lite.gates.tables import Table
 from robustbench_lite.gates.wording import TRIGGERED
-from robustbench_lite.records import LEFT_OUT, CheckRecord, RunRecord
+from robustbench_lite.records import LEFT_OUT, CheckRecord, RunRecord, command_line
 
 
 class Obstacle(NamedTuple):
@@ -21,8 +21,7 @@ class Obstacle(NamedTuple):
 def of_state(record: RunRecord, settings: GateSettings, called: str = "the run") -> Obstacle | None:
     """Why a run is neither judged nor made a baseline, whatever its numbers; arguments as for ``of_run``."""
     if record.status != "done":
-        finish = "Give rb merge all shards, each finished." if record.merged else "Finish it: rb eval --resume."
-        return Obstacle(f"{called} was {record.status} before its end", finish)
+        return Obstacle(f"{called} was {record.status} before its end", _finish(record))
     if record.shard is not None:
         part = f"{called} is part {record.shard.index} of {record.shard.count}"
         return Obstacle(part, "Join the parts: rb merge.")
@@ -31,6 +30,15 @@ def of_state(record: RunRecord, settings: GateSettings, called: str = "the run")
             f"{called} is of the demo network, and says nothing about yours", "To try gates out: --allow-demo."
         )
     return None
+
+
+def _finish(record: RunRecord) -> str:
+    if record.merged:
+        return "Give rb merge all shards, each finished."
+    again = command_line([word for word in record.argv if word != "--resume"])
+    if not record.unfinished:
+        return f"Run it again: {again}" if again else "Run it again."
+    return f"Finish it: {again} --resume" if again else "Finish it: the same with --resume."
 
 
 def of_run(record: RunRecord, settings: GateSettings, called: str = "the run") -> Obstacle | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
-from pathlib import Path
 from typing import Any
 
-from robustbench_lite.records import RunRecord
+from robustbench_lite.records import RunRecord, command_line
 from robustbench_lite.reports.view import Values, View
 
 _SKIPPED_SHOWN = 20
@@ -61,7 +59,7 @@ def _evidence(record: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("packages", ", ".join(f"{k} {v}" for k, v in record.packages.items()) or "–"),
                 ("code, SHA-256", record.code_sha256 or "–"),
                 ("git", _git(record.git)),
-                ("to repeat", _command(record.argv)),
+                ("to repeat", command_line(record.argv) or "not started from the command line"),
             ],
         ),
         *_configuration(record),
@@ -138,9 +136,3 @@ def _git(state: dict[str, Any] | None) -> str:
     if not state:
         return "not in a repository"
     return f"{state.get('commit')}{', with uncommitted changes' if state.get('dirty') else ''}"
-
-
-def _command(argv: list[str]) -> str:
-    """The line to type, whatever place the program was started from."""
-    arguments = argv[1:] if argv and Path(argv[0]).name in ("rb", "rb.exe", "__main__.py") else argv
-    return shlex.join(["rb", *arguments]) if argv else "not started from the command line"

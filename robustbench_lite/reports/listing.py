@@ -28,7 +28,7 @@ KINDS = {
 }
 SUITES, METRICS = "suites", "metrics"
 LISTS = (*KINDS, METRICS, SUITES)
-_INDENT = " " * 18
+_SHORT, _LONG = 15, 24  # columns that names take, at the least and at the most
 
 
 class MetricLine(NamedTuple):
@@ -70,15 +70,17 @@ def listing(found: Mapping[str, Sequence[Entry]], width: int) -> str:
     lines = []
     for kind, listed in found.items():
         lines.append(kind)
+        names = min(_LONG, max([_SHORT, *(len(entry.name) for entry in listed)]))
+        indent = " " * (names + 3)
         family = (-1, "")
         for entry in sorted(listed, key=_family) if kind == "shifts" else listed:
             if isinstance(entry, Suite):
-                lines += _suite(entry, width)
+                lines += _suite(entry, width, names)
                 continue
             if isinstance(entry, MetricLine):
                 better = f"; {entry.better} is better" if entry.better else ""
-                lines += _wrapped(f"  {entry.name:15} {entry.about}", width)
-                lines += _wrapped(f"{_INDENT}takes {entry.takes}{better}", width)
+                lines += _wrapped(f"  {entry.name:{names}} {entry.about}", width, indent)
+                lines += _wrapped(f"{indent}takes {entry.takes}{better}", width, indent)
                 continue
             if kind == "shifts" and _family(entry) != family:
                 family = _family(entry)
@@ -87,19 +89,25 @@ def listing(found: Mapping[str, Sequence[Entry]], width: int) -> str:
                 name if default == "required" else f"{name}={default}"
                 for name, default in entry.parameters.items()
             )
-            lines += _wrapped(f"  {entry.name:15} {entry.summary}", width)
-            lines += _wrapped(_INDENT + parameters, width) if parameters else []
+            lines += _wrapped(f"  {entry.name:{names}} {entry.summary}", width, indent)
+            lines += _wrapped(indent + parameters, width, indent) if parameters else []
         lines.append("")
     return "\n".join(lines)
 
 
-def _suite(suite: Suite, width: int) -> list[str]:
+def _suite(suite: Suite, width: int, names: int) -> list[str]:
     """The name and for whom it is; then what is in it, all severities of a shift as one."""
     inside = dict.fromkeys(without(condition, "severity") for condition in suite.conditions)
-    texts = f"  {suite.name:15} {suite.about}", f"{_INDENT}{len(suite.conditions)} conditions: {', '.join(inside)}"
+    indent = " " * (names + 3)
+    texts = (
+        f"  {suite.name:{names}} {suite.about}",
+        f"{indent}{len(suite.conditions)} conditions: {', '.join(inside)}",
+    )
     # One's own may say anything; a terminal is to show it, not to obey it.
     return [
-        line for text in texts for line in _wrapped("".join(c if c.isprintable() else " " for c in text), width)
+        line
+        for text in texts
+        for line in _wrapped("".join(c if c.isprintable() else " " for c in text), width, indent)
     ]
 
 
@@ -110,5 +118,5 @@ def _family(entry: Entry) -> tuple[int, str]:
     return known.index(name), name
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent=_INDENT, break_on_hyphens=False)
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)

@@ -83,6 +83,22 @@ def test_what_is_not_there_yet_is_a_warning(rb):
     assert "runs/main is no run" in rb("check").stdout
 
 
+def test_a_split_is_one_that_there_can_be(rb):
+    done = checked(rb, "data.split = 'tets'")
+    assert done.exit_code == 2
+    told = "error: rb.toml: data.split: unknown split 'tets'. Did you mean 'test'? Known: all, test, train, val.\n"
+    assert done.stdout.startswith(told)
+    Path("parts/Train/a").mkdir(parents=True)
+    own = "data = { spec = 'folder:parts', split = '%s' }"
+    done = checked(rb, own % "test")
+    assert done.exit_code == 0
+    assert "warning: rb.toml: data.split: folder:parts has no test/, but train, val\n" in done.stdout
+    for split in ("train", "val", "all"):  # val is carved out of train
+        assert "warning" not in checked(rb, own % split).stdout
+    Path("parts/valid").mkdir()
+    assert "warning" not in checked(rb, own % "val").stdout
+
+
 def test_paths_are_looked_for_from_the_file(rb):
     Path("ci/parts").mkdir(parents=True)
     Path("ci/nets.py").touch()

@@ -310,7 +310,12 @@ def test_what_mce_is_a_share_of_is_not_replaced(rb, refused, place):
 @pytest.mark.parametrize(
     ("record", "words", "said"),
     [
-        ({"status": "interrupted"}, [], "was interrupted before its end: it is no baseline. Finish it"),
+        (
+            {"status": "interrupted", "unfinished": ".unfinished-1", "argv": ["/usr/bin/rb", "eval", "--resume"]},
+            [],
+            "was interrupted before its end: it is no baseline. Finish it: rb eval --resume",
+        ),
+        ({"status": "interrupted"}, [], "no baseline. Run it again: rb attack --on 'pgd(eps=0.1)'"),
         ({"status": "failed"}, ["--force"], "was failed before its end: it is no baseline."),
         (
             {"shard": {"index": 1, "count": 2, "n_whole": 200}},

@@ -195,6 +195,7 @@ def test_it_asks_on_a_terminal_only(place, monkeypatch):
     assert done.exit_code == 2
     assert "Give --yes" in done.stderr
     monkeypatch.setattr(init_module, "_can_ask", lambda: True)
+    Path("x y").mkdir()
     answers = 'timm:resnet18\nfolder:x y\nattacks\n0.8\n0.3\nMy "part"\n'
     done = rb("init", input=answers)
     assert done.exit_code == 0, done.output
@@ -205,11 +206,28 @@ def test_it_asks_on_a_terminal_only(place, monkeypatch):
     assert config.report.title == 'My "part"'
 
 
-@pytest.mark.parametrize("answers", ["\n\nattaks\n", "\n\n\n1.5\n"])
-def test_a_wrong_answer_is_refused_before_anything_is_written(place, monkeypatch, answers):
+WRONG = {
+    "no.safetensors\nno.py:make\n": ["no such file: no.safetensors.", "no such file: no.py."],
+    "\nfolder:no\nnpz:no.npz\n": ["no such folder: no.", "no such file: no.npz."],
+    "\n\nattaks\ninspektion\n": ["unknown suite 'attaks'", "Did you mean 'inspection'?"],
+    "\n\n\n90\nmany\n": ["90 is no share. Give a number between 0 and 1.", "many is no share."],
+    "\n\n\n\n1.5\nnan\n": ["1.5 is no share.", "nan is no share."],
+}
+
+
+@pytest.mark.parametrize("answers", WRONG)
+def test_a_wrong_answer_is_asked_again(place, monkeypatch, answers):
     monkeypatch.setattr(init_module, "_can_ask", lambda: True)
-    assert rb("init", input=answers).exit_code == 2
-    assert list(place.iterdir()) == []
+    again = answers.splitlines()[-1] + "\n"
+    for end, told in (("", "there is no answer."), (again, WRONG[answers][1])):  # nothing more, or wrong again
+        done = rb("init", input=answers + end)
+        assert done.exit_code == 2
+        assert told in done.stderr.splitlines()[-1]
+        assert list(place.iterdir()) == []
+    done = rb("init", input=f"{answers}\n" + "\n" * 6)
+    assert done.exit_code == 0, done.stderr
+    assert all(told in done.stderr for told in WRONG[answers])
+    assert load_config().config.run.suite == "inspection"
 
 
 def test_the_workflow_of_github(place):
@@ -283,7 +301,7 @@ def test_an_unknown_host_is_refused_in_our_words(place):
     ("host", "file"), [("github", ".github/workflows/robustness.yml"), ("gitlab", ".gitlab-ci.yml")]
 )
 def test_the_workflow_says_how_to_install_from_elsewhere(place, host, file):
-    rb("init", "--yes", "--ci", host)
+    assert "Next: set the install line of the workflow" in rb("init", "--yes", "--ci", host).stderr
     (line,) = [line for line in Path(file).read_text().splitlines() if "git+https" in line]
     assert line.strip().startswith("#")
     assert ".whl" in line

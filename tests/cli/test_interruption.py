@@ -50,6 +50,7 @@ def test_ctrl_c_before_the_first_image(rb, files):
     done = rb("attack", "--method", "fgsm", "--model", "nets.py:Stopped", *BRIGHT[2:], "--out", "run", "--json")
     assert done.code == 130
     assert done.document["results"] == []
+    assert "interrupted; nothing was finished: no image is in run" in done.err
     rows, record = finished("run")
     assert rows == {}
     assert record.status == "interrupted"

@@ -28,6 +28,8 @@ def test_the_text_has_all_of_it(rb):
     text = " ".join(done.out.split())
     assert "ece expected calibration error, 15 bins takes any run; lower is better" in text
     assert "takes --detector " in text
+    starts = {len(re.match(r"  \w+ +", line)[0]) for line in done.out.splitlines() if re.match(r"  \w", line)}
+    assert len(starts) == 1  # one column, whatever the length of a name
     assert "metrics" not in rb("ls").out.split("\n")
 
 
