@@ -209,6 +209,7 @@ min = 0.5
         ("condition = 'fog(severity=3)'", True),
         ("condition = 'fog', severity = 3", True),
         ("condition = 'jpeg(severity=3)'", True),  # the default
+        ("condition = 'fog'", True),  # the same
         ("condition = 'spatter(mud=true, severity=1)'", True),
         ("condition = 'night(severity=2) + jpeg(severity=3)'", True),
         ("condition = 'clean'", True),
@@ -218,7 +219,7 @@ min = 0.5
         ("condition = 'pgd(eps=0.1)'", True),  # perhaps the data's usual budget
         ("condition = 'pgd(*)'", True),
         ("condition = 'fog(severity=4)'", False),
-        ("condition = 'fog'", False),
+        ("condition = 'spatter(mud=true)'", False),  # that is severity 3
         ("condition = 'fog(severity=5*'", False),
         ("condition = 'haze(*)'", False),
         ("condition = 'fgsm'", False),
