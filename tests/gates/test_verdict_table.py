@@ -193,8 +193,12 @@ def test_every_reason_for_an_error(name):
 
 
 def test_an_unfinished_run_is_finished_and_a_merge_without_a_shard_done_again():
-    for merged, remedy in (([], "rb eval --resume"), (["one", "two"], "Give rb merge all shards")):
-        run = simple_run(90, 100, status="interrupted", merged=merged)
+    for merged, unfinished, remedy in (
+        ([], ".unfinished-1", "Finish it: rb attack --on 'pgd(eps=0.1)' --resume"),
+        ([], "", "Run it again: rb attack --on 'pgd(eps=0.1)'"),
+        (["one", "two"], "", "Give rb merge all shards"),
+    ):
+        run = simple_run(90, 100, status="interrupted", merged=merged, unfinished=unfinished)
         assert remedy in gate(run, Rule(id="r", min=0.5)).results[0].remedy
 
 
