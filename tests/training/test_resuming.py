@@ -354,11 +354,17 @@ def test_a_loss_that_explodes_at_once_is_refused(digits):
 def killed(work, epoch=None, seconds=0.0):
     """Call ``work(on_epoch)`` in a process that is killed: some time after an epoch, or by itself."""
     heard, told = multiprocessing.Pipe(duplex=False)
-    fork = multiprocessing.get_context("fork")
-    process = fork.Process(target=work, args=(lambda epoch: told.send(epoch.epoch),))
+
+    def tell(at):
+        told.send(at.epoch)
+        if epoch is not None and at.epoch > epoch + 1:
+            time.sleep(60)  # it does not come to its end before it is killed
+
+    process = multiprocessing.get_context("fork").Process(target=work, args=(tell,))
     process.start()
+    told.close()  # so that the end of the process is heard, too
     if epoch is not None:
-        while heard.recv() != epoch:
+        while heard.recv() < epoch:
             pass
         time.sleep(seconds)
         process.kill()
