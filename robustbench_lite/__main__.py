@@ -12,10 +12,21 @@ def main() -> None:
     # To be told to stop keeps what was computed, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words = sys.argv[1:]
-    if words[:1] != ["ls"] or not _listed(*words[1:]):
-        from robustbench_lite.cli.app import app
+    try:
+        if words[:1] != ["ls"] or not _listed(*words[1:]):
+            from robustbench_lite.cli.app import app
 
-        app()
+            app()
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """What is left to be written; when Python ends it could only complain of a closed pipe."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _listed(*what: str) -> bool:

@@ -137,3 +137,13 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     )
     assert done.stdout == "{"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [("ls", "suites"), ("ls", "suites", "--json"), ("config", "schema")])
+def test_a_pipe_that_nobody_reads_is_no_error(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as unread:
+        command = [sys.executable, "-m", "robustbench_lite", *words]
+        done = subprocess.run(command, stdout=unread, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
