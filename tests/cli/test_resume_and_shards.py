@@ -120,6 +120,8 @@ def test_interrupted_and_resumed_in_the_same_folder(rb, own):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background of a shell have it ignored, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait(own, 3, lambda: process.poll() is None)
     process.send_signal(signal.SIGINT)
