@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+import robustbench_lite.__main__ as entry
+
 PROGRAM = """
 import contextlib, io, sys
 from robustbench_lite.__main__ import main
@@ -137,6 +139,19 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     )
     assert done.stdout == "{"
     assert done.stderr == ""
+
+
+def test_what_is_left_for_a_closed_pipe_is_dropped(monkeypatch):
+    """It may be closed between the last line and the end of Python."""
+    reader, writer = os.pipe()
+    left = open(writer, "w")  # noqa: SIM115
+    left.write("the end of a list")
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", left)
+    monkeypatch.setattr(sys, "argv", ["rb", "ls", "suites"])
+    monkeypatch.setattr(entry, "_listed", lambda *what: True)
+    entry.main()
+    left.close()
 
 
 @pytest.mark.parametrize("words", [("ls", "suites"), ("ls", "suites", "--json"), ("config", "schema")])
