@@ -17,6 +17,11 @@ _OF_CONDITION = ("kind", "severity", "parameters", "values", "from_clean", "thre
 # Inputs beside those that other fields of the record tell. Paths may be others on another machine.
 _INPUTS = ("group", "limit", "first", "input_size", "resize", "channels", "max_damaged")
 
+
+def _given(name: str) -> Callable[[RunRecord], Any]:
+    return lambda record: record.config.get(name)
+
+
 # What must be the same in all shards: in words, and how it is read from the record.
 _ALIKE: dict[str, Callable[[RunRecord], Any]] = {
     "number of shards": lambda r: r.shard and r.shard.count,
@@ -30,7 +35,7 @@ _ALIKE: dict[str, Callable[[RunRecord], Any]] = {
     "image shape": lambda r: r.data.image_shape,
     "usual budgets": lambda r: r.data.eps,
     "--split": lambda r: r.data.split,
-    **{f"--{name.replace('_', '-')}": lambda r, name=name: r.config.get(name) for name in _INPUTS},  # type: ignore[misc]
+    **{f"--{name.replace('_', '-')}": _given(name) for name in _INPUTS},
     "seed": lambda r: r.seed,
     "rounding to 8 bits": lambda r: r.as_8bit,
     "batch size": lambda r: r.config.get("batch_size"),
